@@ -1,0 +1,48 @@
+"""Which checkpoints there are."""
+
+from pathlib import Path
+
+from diffdemo.checkpoint import CONFIG, CheckpointInfo, read_info
+from diffdemo.errors import CheckpointError, RequestError
+from diffdemo.registry import SPECS
+
+
+def available(checkpoints: str | Path) -> dict[str, CheckpointInfo]:
+    """The checkpoints in a folder by key, in the registry's order.
+
+    Raises:
+        CheckpointError: the folder does not exist, or one of its checkpoints is damaged.
+    """
+    root = Path(checkpoints)
+    if not root.is_dir():
+        raise CheckpointError(f"There is no checkpoint folder {root}; name one that exists or train a model.")
+    return {key: read_info(root / key) for key in SPECS if (root / key / CONFIG).is_file()}
+
+
+def find(model: str, checkpoints: str | Path) -> Path:
+    """The folder of a model's checkpoint, given its key or the folder itself."""
+    if model in SPECS:
+        folder = Path(checkpoints) / model
+        if not (folder / CONFIG).is_file():
+            raise CheckpointError(f"There is no checkpoint of {model} in {checkpoints}; train one or name its folder.")
+        return folder
+    if (Path(model) / CONFIG).is_file():
+        return Path(model)
+    raise RequestError(f"There is no model {model!r}; choose one of: {', '.join(SPECS)}, or a checkpoint's folder.")
+
+
+def summary(info: CheckpointInfo) -> dict:
+    """What people ask first about a checkpoint; the keys are those of `diffdemo.list_models`."""
+    return {
+        "key": info.key,
+        "space": info.spec.space,
+        "classes": list(info.classes),
+        "parameters": info.parameters,
+        "images_seen": info.training.get("images_seen"),
+        "hardware": info.training.get("hardware"),
+        "minutes": info.training.get("minutes"),
+        "prediction": info.diffusion["prediction"],
+        "sampler": info.defaults["sampler"],
+        "steps": info.defaults["steps"],
+        "metrics": info.metrics,
+    }

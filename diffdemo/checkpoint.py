@@ -1,0 +1,196 @@
+"""Checkpoints: weights as safetensors and a JSON description, verified on loading, written whole or not at all.
+
+A checkpoint is a folder. `model.safetensors` (or numbered shards of it) holds the weights in fp16; its header repeats
+what the network is. `config.json` holds the same, the SHA-256 of every weights file, and how it was trained. Nothing is
+ever unpickled, so a checkpoint from anywhere is safe to open.
+"""
+
+import errno
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from diffdemo.atomic import write_atomically
+from diffdemo.diffusion import Diffusion
+from diffdemo.errors import CheckpointError, DiffdemoError
+from diffdemo.registry import ModelSpec, spec
+from diffdemo.schedule import NoiseSchedule
+
+FORMAT = 1
+SHARD_BYTES = 15 * 2**20  # hosts of model repositories are unhappy with larger files
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What `config.json` says.
+
+    Attributes:
+        key: architecture, a key of `diffdemo.registry.SPECS`.
+        model: settings of the network, as keyword arguments of its config dataclass.
+        diffusion: {"schedule": arguments of NoiseSchedule, "prediction": name}.
+        classes: names of the classes the network is conditioned on, in the order of its labels.
+        parameters: number of weights.
+        defaults: {"sampler", "steps", "guidance_scale"} that show the model well.
+        training: images_seen, minutes, hardware, images_per_second, command and the loss reached.
+        metrics: measured quality figures, by name.
+        files: {weights file: SHA-256}.
+    """
+
+    key: str
+    model: dict
+    diffusion: dict
+    classes: tuple[str, ...]
+    parameters: int
+    defaults: dict
+    training: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
+    files: dict = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def spec(self) -> ModelSpec:
+        return spec(self.key)
+
+    @property
+    def identity(self) -> dict:
+        """The part that decides what the weights mean; it is written into the weights' header too."""
+        return {"key": self.key, "model": self.model, "diffusion": self.diffusion, "classes": list(self.classes)}
+
+    def build_network(self) -> nn.Module:
+        """A freshly initialised network of these settings."""
+        return self.spec.build(self.spec.config_type(**self.model))
+
+    def build_diffusion(self) -> Diffusion:
+        """The schedule and prediction type the network was trained with."""
+        return Diffusion(NoiseSchedule(**self.diffusion["schedule"]), self.diffusion["prediction"])
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON that people can read and git can compare."""
+    write_atomically(path, lambda p: p.write_text(json.dumps(content, indent=2, default=list) + "\n", "utf-8"))
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write one safetensors file, whole or not at all; CheckpointError if there is no room for it."""
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        write_atomically(path, lambda p: save_file(kept, str(p), dict(metadata)))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(_could_not_write(path, error)) from error
+
+
+def _could_not_write(path: Path, error: Exception) -> str:
+    no_space = (
+        getattr(error, "errno", None) == errno.ENOSPC or "space left" in str(error) or "StorageFull" in str(error)
+    )
+    reason = "there is no space left on the disk" if no_space else str(error).rstrip(".")
+    return f"{path} could not be written because {reason}; what was there before is unchanged."
+
+
+def save_checkpoint(folder: Path, info: CheckpointInfo, weights: Mapping[str, Tensor]) -> CheckpointInfo:
+    """Write weights as fp16 and their description to `folder`; return the description with the files' SHA-256.
+
+    `config.json` is written last and names the weights' hashes, so that a reader never takes a half-written checkpoint
+    for a whole one.
+    """
+    halves = {name: tensor.detach().cpu().half() for name, tensor in weights.items()}
+    shards, size = [{}], 0
+    for name, tensor in halves.items():
+        if size and size + tensor.nbytes > SHARD_BYTES:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+    header = {"diffdemo": json.dumps(info.identity, sort_keys=True, default=list)}
+    files = {}
+    for number, shard in enumerate(shards):
+        name = "model.safetensors" if len(shards) == 1 else f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
+        save_tensors(folder / name, shard, header)
+        files[name] = sha256(folder / name)
+    complete = CheckpointInfo(**{**asdict(info), "files": files})
+    try:
+        write_json(folder / CONFIG, asdict(complete))
+    except OSError as error:
+        raise CheckpointError(_could_not_write(folder / CONFIG, error)) from error
+    return complete
+
+
+def read_info(folder: Path) -> CheckpointInfo:
+    """Read a checkpoint's description without its weights; CheckpointError if it is none."""
+    path = Path(folder) / CONFIG
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} is no checkpoint: it has no {CONFIG}; train one or name another folder."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON; restore the checkpoint or train it again.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} does not describe a diffdemo checkpoint of format {FORMAT}; use one that does.")
+    try:
+        info = CheckpointInfo(**{**content, "classes": tuple(content["classes"])})
+        info.spec.config_type(**info.model)
+        info.build_diffusion()
+    except (DiffdemoError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} was edited or is damaged ({error}); restore it or train the model again."
+        ) from error
+    return info
+
+
+def load_weights(folder: Path, info: CheckpointInfo) -> dict[str, Tensor]:
+    """The weights of a checkpoint as float32, verified against the hashes and settings in its description."""
+    weights = {}
+    for name, expected in info.files.items():
+        path = Path(folder) / Path(name).name
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing; restore the checkpoint or train the model again.")
+        if sha256(path) != expected:
+            raise CheckpointError(
+                f"{path} is truncated or was changed (its SHA-256 differs); restore it or train again."
+            )
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                identity = json.loads((file.metadata() or {}).get("diffdemo", "null"))
+                weights.update({key: file.get_tensor(key).float() for key in file.keys()})  # noqa: SIM118
+        except (SafetensorError, ValueError) as error:
+            raise CheckpointError(f"{path} is not a safetensors file ({error}); restore it or train again.") from error
+        if identity != json.loads(json.dumps(info.identity, default=list)):
+            raise CheckpointError(
+                f"{Path(folder) / CONFIG} does not belong to {path.name}: one was edited; restore both."
+            )
+    return weights
+
+
+def load_network(folder: Path) -> tuple[nn.Module, CheckpointInfo]:
+    """A checkpoint's network on the CPU, in evaluation mode, and its description."""
+    info = read_info(folder)
+    network = info.build_network()
+    try:
+        network.load_state_dict(load_weights(folder, info))
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{folder} does not hold a {info.key} of its own description: {first}") from error
+    return network.eval().requires_grad_(False), info
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of weights of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,71 @@
+"""Which device to compute on, and in which precision."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+from diffdemo.errors import RequestError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The torch device of that name; "auto" is CUDA where there is one, else Apple's MPS, else the CPU.
+
+    Raises:
+        RequestError: the device is unknown or not on this machine.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    kind = name.split(":")[0]
+    if kind not in available:
+        raise RequestError(f"There is no device {name!r}; choose one of: {', '.join(DEVICES)}.")
+    if not available[kind]:
+        raise RequestError(f"This machine has no {kind} device that PyTorch can use; choose auto or cpu.")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise RequestError(f"There is no device {name!r}; choose one of: {', '.join(DEVICES)}.") from error
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """ "auto" is bf16 where the hardware multiplies it natively, fp16 on older GPUs, else fp32."""
+    if name not in PRECISIONS:
+        raise RequestError(f"There is no precision {name!r}; choose one of: {', '.join(PRECISIONS)}.")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512" and _cpu_has("avx512_bf16"):
+        return "bf16"
+    return "fp32"
+
+
+def hardware_name(device: torch.device) -> str:
+    """The device in words, such as "NVIDIA H200" or "AMD EPYC (1 CPU thread)"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    name = next(
+        (value for key, value in _cpu_info() if key == "model name"), platform.processor() or platform.machine()
+    )
+    return (
+        f"{name}, {threads} CPU thread{'s' if threads > 1 else ''}"
+        if device.type == "cpu"
+        else f"{name}, {device.type}"
+    )
+
+
+def _cpu_has(flag: str) -> bool:
+    return any(key == "flags" and flag in value.split() for key, value in _cpu_info())
+
+
+def _cpu_info() -> list[tuple[str, str]]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    return [(key.strip(), value.strip()) for key, _, value in (line.partition(":") for line in lines)]

@@ -1,0 +1,171 @@
+"""One UNet; the simple and the attention UNet are two settings of it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffdemo.errors import RequestError
+from diffdemo.models.layers import ClassEmbedding, ResidualBlock, SelfAttention, TimeEmbedding, group_norm, zero_init
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The settings of a `UNet`.
+
+    Attributes:
+        channels: width of each level, finest first; each level has half the resolution of the one before.
+        blocks_per_level: residual blocks on the way down; the way up has one more.
+        attention_levels: levels, counted from 0, with self-attention after each block, on the way down and up.
+        middle_attention: whether there is self-attention at the bottom.
+        num_heads: attention heads; they must divide the channels of every level with attention.
+        time_embedding_dim: width of the time and class embedding.
+        dropout: probability, inside residual blocks.
+        patch_size: 1, 2 or 4. Above 1, pictures enter as patches (space to depth) and leave the same way: the finest
+            level has image_size / patch_size positions a side, which is the cheapest good use of a CPU.
+        num_classes: 0 for an unconditional network.
+        image_size: height and width of the pictures in pixels.
+        image_channels: colour channels of the pictures.
+    """
+
+    channels: tuple[int, ...] = (96, 192, 192)
+    blocks_per_level: int = 2
+    attention_levels: tuple[int, ...] = ()
+    middle_attention: bool = False
+    num_heads: int = 4
+    time_embedding_dim: int = 1024
+    dropout: float = 0.0
+    patch_size: int = 1
+    num_classes: int = 10
+    image_size: int = 32
+    image_channels: int = 3
+
+    def __post_init__(self):
+        # JSON has lists only; a config that went through a file must equal the one that was saved.
+        object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "attention_levels", tuple(self.attention_levels))
+        self._check()
+
+    def _check(self) -> None:
+        levels = len(self.channels)
+        if not levels or min(self.channels) < 1:
+            raise RequestError(f"channels needs at least one positive width, not {self.channels}.")
+        for name in (
+            "blocks_per_level",
+            "num_heads",
+            "time_embedding_dim",
+            "patch_size",
+            "image_size",
+            "image_channels",
+        ):
+            if getattr(self, name) < 1:
+                raise RequestError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.num_classes < 0:
+            raise RequestError(f"num_classes must be 0 (unconditional) or more, not {self.num_classes}.")
+        if not 0 <= self.dropout < 1:
+            raise RequestError(f"dropout must be at least 0 and below 1, not {self.dropout}.")
+        if self.image_size % (self.patch_size * 2 ** (levels - 1)):
+            raise RequestError(
+                f"{levels} levels after patches of {self.patch_size} do not fit {self.image_size} pixels; "
+                "use fewer channels entries or a smaller patch_size."
+            )
+        for level in self.attention_levels:
+            if not 0 <= level < levels:
+                raise RequestError(
+                    f"attention_levels names level {level}, but with {levels} channels they run from 0 to {levels - 1}."
+                )
+        attending = [self.channels[i] for i in self.attention_levels] + [self.channels[-1]] * self.middle_attention
+        for width in attending:
+            if width % self.num_heads:
+                raise RequestError(
+                    f"num_heads {self.num_heads} does not divide a level of {width} channels; change one of them."
+                )
+
+
+class _Stage(nn.Module):
+    """A residual block, and attention where the level has it."""
+
+    def __init__(self, in_channels: int, out_channels: int, config: UNetConfig, attention: bool):
+        super().__init__()
+        self.block = ResidualBlock(in_channels, out_channels, config.time_embedding_dim, config.dropout)
+        self.attention = SelfAttention(out_channels, config.num_heads) if attention else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return self.attention(self.block(x, embedding))
+
+
+class _Upsample(nn.Module):
+    """(N, C, H, W) to (N, C, 2H, 2W): nearest neighbour, then a convolution, which leaves no checkerboard."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class UNet(nn.Module):
+    """Noisy pictures (N, 3, H, W), steps t (N,) and class labels (N,) to an output shaped like the pictures.
+
+    After Ho et al. 2020, with skips concatenated, the embedding of time plus class modulating every block, and the last
+    convolution of every block and of the network starting at zero.
+    """
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        channels, levels = config.channels, len(config.channels)
+        self.time_embedding = TimeEmbedding(config.time_embedding_dim)
+        self.class_embedding = (
+            ClassEmbedding(config.num_classes, config.time_embedding_dim) if config.num_classes else None
+        )
+
+        patch_channels = config.image_channels * config.patch_size**2
+        self.stem = nn.Conv2d(patch_channels, channels[0], 3, padding=1)
+        width, skips = channels[0], [channels[0]]
+        self.down = nn.ModuleList()
+        for level, out in enumerate(channels):
+            if level > 0:
+                self.down.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                skips.append(width)
+            for _ in range(config.blocks_per_level):
+                self.down.append(_Stage(width, out, config, level in config.attention_levels))
+                width = out
+                skips.append(width)
+
+        self.middle = nn.ModuleList(
+            [_Stage(width, width, config, config.middle_attention), _Stage(width, width, config, False)]
+        )
+
+        self.up = nn.ModuleList()
+        for level in reversed(range(levels)):
+            for _ in range(config.blocks_per_level + 1):
+                self.up.append(_Stage(width + skips.pop(), channels[level], config, level in config.attention_levels))
+                width = channels[level]
+            if level > 0:
+                self.up.append(_Upsample(width))
+
+        self.norm = group_norm(width)
+        self.head = zero_init(nn.Conv2d(width, patch_channels, 3, padding=1))
+
+    def forward(self, x: Tensor, t: Tensor, class_label: Tensor | None = None) -> Tensor:
+        """Shapes as for the class; no labels, or label num_classes, is the null class."""
+        embedding = self.time_embedding(t)  # (N, time_embedding_dim)
+        if self.class_embedding is not None:
+            if class_label is None:
+                class_label = torch.full_like(t, self.class_embedding.null)
+            embedding = embedding + self.class_embedding(class_label)
+        embedding = F.silu(embedding)
+
+        h = self.stem(F.pixel_unshuffle(x, self.config.patch_size))
+        skips = [h]
+        for layer in self.down:
+            h = layer(h, embedding) if isinstance(layer, _Stage) else layer(h)
+            skips.append(h)
+        for stage in self.middle:
+            h = stage(h, embedding)
+        for layer in self.up:
+            h = layer(torch.cat([h, skips.pop()], dim=1), embedding) if isinstance(layer, _Stage) else layer(h)
+        return F.pixel_shuffle(self.head(F.silu(self.norm(h))), self.config.patch_size)

@@ -1,0 +1,81 @@
+"""The noise schedule: how much of the picture is left at each of the T training steps."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from diffdemo.errors import RequestError
+
+KINDS = ("linear", "cosine")
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """Gaussian diffusion in T discrete steps, t = 0 (nearly clean) to T - 1 (nearly pure noise).
+
+    Every array is (T,) float64. The linear schedule is that of Ho et al. 2020 (https://arxiv.org/abs/2006.11239), the
+    cosine schedule equation 17 of Nichol and Dhariwal 2021 (https://arxiv.org/abs/2102.09672), for which `beta_start`
+    and `beta_end` are the bounds within which betas are kept.
+
+    Raises:
+        RequestError: unknown kind, fewer than one step, or betas outside 0 < beta_start <= beta_end < 1.
+    """
+
+    kind: str = "linear"
+    steps: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise RequestError(f"There is no noise schedule {self.kind!r}; choose one of: {', '.join(KINDS)}.")
+        if self.steps < 1:
+            raise RequestError(f"A noise schedule needs at least 1 step, not {self.steps}.")
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise RequestError(
+                f"Betas must satisfy 0 < beta_start <= beta_end < 1, not {self.beta_start} and {self.beta_end}."
+            )
+
+    @classmethod
+    def cosine(cls, steps: int = 1000) -> "NoiseSchedule":
+        """The cosine schedule with its usual bound: no beta above 0.999."""
+        return cls(kind="cosine", steps=steps, beta_start=1e-8, beta_end=0.999)
+
+    @cached_property
+    def betas(self) -> np.ndarray:
+        """Variance added in each step, beta_t."""
+        if self.kind == "linear":
+            return np.linspace(self.beta_start, self.beta_end, self.steps)
+        edges = np.arange(self.steps + 1) / self.steps
+        f = np.cos((edges + 0.008) / 1.008 * np.pi / 2) ** 2
+        return np.clip(1 - f[1:] / f[:-1], self.beta_start, self.beta_end)
+
+    @cached_property
+    def alpha_bar(self) -> np.ndarray:
+        """alpha_bar_t = prod_{s <= t} (1 - beta_s): the share of the picture's variance that is left at step t."""
+        return np.cumprod(1 - self.betas)
+
+    @cached_property
+    def sigma(self) -> np.ndarray:
+        """Noise relative to the picture, sigma_t = sqrt((1 - alpha_bar_t) / alpha_bar_t), as Karras et al. count it."""
+        return np.sqrt((1 - self.alpha_bar) / self.alpha_bar)
+
+    @cached_property
+    def snr(self) -> np.ndarray:
+        """Signal-to-noise ratio, snr_t = alpha_bar_t / (1 - alpha_bar_t)."""
+        return self.alpha_bar / (1 - self.alpha_bar)
+
+    def timesteps(self, steps: int) -> list[int]:
+        """The training steps a run of `steps` steps visits, descending from T - 1.
+
+        "Trailing" spacing (Lin et al. 2024, https://arxiv.org/abs/2305.08891): a run always begins at the noisiest
+        step, because that is where its pure noise belongs; the last update goes from the last visited step to clean.
+
+        Raises:
+            RequestError: `steps` is not a whole number from 1 to T.
+        """
+        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps <= self.steps:
+            raise RequestError(f"steps must be a whole number from 1 to {self.steps}, not {steps!r}.")
+        visited = np.round(self.steps - np.arange(steps) * (self.steps / steps)) - 1
+        return visited.astype(int).tolist()

@@ -1,0 +1,44 @@
+"""What several test files need."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from diffdemo.checkpoint import CheckpointInfo, parameter_count, save_checkpoint
+from diffdemo.registry import SPECS
+from diffdemo.schedule import NoiseSchedule
+
+# Small enough that a step takes about a millisecond; the architecture is otherwise the real one.
+TINY = {"channels": (16, 16), "blocks_per_level": 1, "time_embedding_dim": 32, "num_heads": 2, "patch_size": 2}
+
+
+def save_tiny_checkpoint(root: Path, key: str, seed: int = 0) -> CheckpointInfo:
+    """Save a tiny network of architecture `key` with random weights as the checkpoint `root/key`."""
+    spec = SPECS[key]
+    levels = {"attention_levels": (1,)} if spec.reference.get("attention_levels") else {}
+    config = spec.configure(**TINY, **levels)
+    torch.manual_seed(seed)
+    network = spec.build(config)
+    for parameter in network.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)  # zero-initialised layers must speak too
+    info = CheckpointInfo(
+        key=key,
+        model=asdict(config),
+        diffusion={"schedule": asdict(NoiseSchedule()), "prediction": "edm"},
+        classes=spec.classes,
+        parameters=parameter_count(network),
+        defaults={"sampler": "dpmpp", "steps": 20, "guidance_scale": 2.0},
+        training={"images_seen": 1234, "minutes": 1.5, "hardware": "a test"},
+    )
+    return save_checkpoint(root / key, info, network.state_dict())
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny random checkpoints of simple_unet and attention_unet; do not change it."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    for key in ("simple_unet", "attention_unet"):
+        save_tiny_checkpoint(root, key)
+    return root

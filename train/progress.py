@@ -1,0 +1,47 @@
+"""The progress bar."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from train.settings import Settings
+
+
+class Progress:
+    """Images per second, loss and remaining time of a run; one line each ten seconds where there is no terminal."""
+
+    def __init__(self, settings: Settings, images_seen: int, seconds: float):
+        self.settings = settings
+        self.loss = float("nan")
+        self._start = (images_seen, seconds)
+        self._bar = tqdm(
+            total=100.0,
+            initial=100 * settings.progress(images_seen, seconds),
+            desc=settings.out.name,
+            bar_format="{desc} {percentage:5.1f}% |{bar:20}| {postfix}",
+            mininterval=0.2 if sys.stderr.isatty() else 10,
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.close()
+
+    def update(self, images_seen: int, seconds: float) -> None:
+        """Say how far the run is."""
+        done = self.settings.progress(images_seen, seconds)
+        first_images, first_seconds = self._start
+        speed = (images_seen - first_images) / max(seconds - first_seconds, 1e-9)
+        by_images = (self.settings.images - images_seen) / max(speed, 1e-9)
+        by_time = 60 * self.settings.max_minutes - seconds if self.settings.max_minutes else by_images
+        left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, min(by_images, by_time))))
+        self._bar.set_postfix_str(
+            f"{images_seen:,} images, {speed:.1f} images/s, loss {self.loss:.4f}, {left} left", refresh=False
+        )
+        self._bar.update(100 * done - self._bar.n)
+
+    def say(self, sentence: str) -> None:
+        """Print a line without disturbing the bar."""
+        self._bar.write(sentence, file=sys.stderr)

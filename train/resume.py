@@ -1,0 +1,58 @@
+"""Which settings a resumed run has: its own, kept in `run.json`, except for those that may change on the way."""
+
+import json
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from diffdemo.checkpoint import write_json
+from diffdemo.errors import TrainingError
+
+RUN = "run.json"
+# Everything else decides what the run computes; changing it half-way would make a run that no command describes.
+CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", "save_minutes", "device", "threads"}
+CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images"}
+
+
+def remember(options: Any, settings: Any) -> None:
+    """Write the settings of a run that begins or goes on."""
+    write_json(
+        settings.out / RUN, {k: str(v) if isinstance(v, Path) else v for k, v in _all(options, settings).items()}
+    )
+
+
+def settings_of(options: Any, settings: Any, given: set[str]) -> tuple[Any, Any]:
+    """The settings to train with: those of the command line, or with --resume those of the run.
+
+    Raises:
+        TrainingError: there is no run to resume, the folder has one that would be overwritten, or a flag was given
+            that cannot change on the way.
+    """
+    path = settings.out / RUN
+    if not options.resume:
+        if path.exists():
+            raise TrainingError(
+                f"{settings.out} holds a run already; add --resume to go on with it, or name another --out."
+            )
+        return options, settings
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise TrainingError(f"There is no run to resume in {settings.out}; start it without --resume.") from None
+    for name in sorted(given - CHANGEABLE):
+        asked = _all(options, settings)[name]
+        if str(stored.get(name)) != str(asked):
+            raise TrainingError(
+                f"--{name.replace('_', '-')} was {stored.get(name)} when the run began and cannot become {asked}; "
+                "leave it out, or start a new run."
+            )
+    return tuple(_restored(part, stored, given) for part in (options, settings))
+
+
+def _restored(part: Any, stored: dict, given: set[str]) -> Any:
+    kept = {f.name: f.type(stored[f.name]) for f in fields(part) if f.name in stored and f.name not in given}
+    return replace(part, **kept | {"resume": True} if hasattr(part, "resume") else kept)
+
+
+def _all(options: Any, settings: Any) -> dict:
+    return asdict(options) | asdict(settings)

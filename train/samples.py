@@ -1,0 +1,53 @@
+"""What a training run draws: sample grids while it trains, strips and the loss curve when it ends."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from diffdemo import figures
+from diffdemo.checkpoint import CheckpointInfo
+from diffdemo.data import Dataset
+from diffdemo.diffusion import add_noise
+from diffdemo.generator import Generator, to_images, to_pixels
+from diffdemo.samplers import SeededNoise
+
+PER_CLASS = 6
+STRIP_COLUMNS = 8
+
+
+def draw_samples(folder: Path, network: nn.Module, info: CheckpointInfo, name: str) -> None:
+    """`samples/<name>.png`: the same seeds at every moment of the run, one row for each class."""
+    generator = _generator(network, info)
+    rows = {}
+    for class_name in info.classes or ("any",):
+        rows[class_name] = generator.sample(class_name, seeds=range(PER_CLASS))
+    figures.class_grid(rows, folder / "samples" / f"{name}.png", title=name.replace("_", " "))
+
+
+def draw_summary(folder: Path, network: nn.Module, info: CheckpointInfo, data: Dataset) -> None:
+    """`loss.png`, `forward.png` (a picture drowning in noise) and `backward.png` (noise becoming a picture)."""
+    figures.loss_curve(folder / "history.csv", folder / "loss.png", title=info.spec.title)
+    generator = _generator(network, info)
+    schedule = generator.diffusion.schedule
+    visited = np.linspace(0, schedule.steps - 1, STRIP_COLUMNS).astype(int)
+    x0 = to_pixels(np.array(data.images[:1]))
+    eps = SeededNoise([0], generator.shape)()
+    alpha_bar = torch.from_numpy(schedule.alpha_bar[visited]).float()[:, None, None, None]
+    noisy = to_images(add_noise(x0, eps, alpha_bar))
+    figures.strip(noisy, [f"t = {t}" for t in visited], folder / "forward.png", title="Forward process")
+
+    class_name = info.classes[-1] if info.classes else None
+    steps = list(generator.denoise(class_name, seeds=[0], steps=STRIP_COLUMNS * 3))
+    shown = steps[:: len(steps) // (STRIP_COLUMNS - 1)]
+    frames = [to_images(step.x_t)[0] for step in shown] + [to_images(steps[-1].x_prev)[0]]
+    labels = [f"t = {step.t}" for step in shown] + ["sample"]
+    figures.strip(np.stack(frames), labels, folder / "backward.png", title=f"Backward process: {class_name or 'any'}")
+
+
+def _generator(network: nn.Module, info: CheckpointInfo) -> Generator:
+    # a copy, because a generator switches its network to evaluation mode and may move it
+    device = next(network.parameters()).device
+    return Generator(copy.deepcopy(network), info, device)

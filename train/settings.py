@@ -1,0 +1,65 @@
+"""The settings of a training run that every model shares."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffdemo.errors import TrainingError
+from train.flags import flag
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run trains. Each is a flag of the training scripts."""
+
+    out: Path = flag(Path("runs/new"), "Folder of the run; it becomes a checkpoint folder too.")
+    images: int = flag(2_000_000, "End after so many pictures, counting repeats.")
+    max_minutes: float = flag(0.0, "End after so many minutes, with the learning rate decayed by then; 0 is no limit.")
+    batch_size: int = flag(64, "Pictures per forward pass.")
+    accumulate: int = flag(1, "Forward passes per optimizer step.")
+    lr: float = flag(1e-3, "Peak learning rate.")
+    warmup_images: int = flag(12_800, "Pictures over which the learning rate rises from 0 to its peak.")
+    decay_start: float = flag(0.5, "Part of the run, 0 to 1, after which the learning rate falls linearly to 0.")
+    weight_decay: float = flag(0.0, "Weight decay of AdamW.")
+    clip_norm: float = flag(1.0, "Gradients longer than this are shortened to it.")
+    ema_decay: float = flag(0.999, "Of the moving average of weights; it warms up as min(decay, (1 + n) / (10 + n)).")
+    precision: str = flag("auto", "auto, fp32, bf16 or fp16; auto is what the hardware is fast at.")
+    compile: bool = flag(False, "Compile the network: faster, after a minute of compiling.")
+    seed: int = flag(0, "Of everything random in the run.")
+    patience: int = flag(0, "Stop after so many epochs without a better validation loss; 0 is never.")
+    save_minutes: float = flag(2.0, "Minutes between two saves of the run.")
+    sample_every_images: int = flag(
+        0, "Draw samples each time so many pictures were seen, besides epochs 1, 5, 10, ..."
+    )
+
+    def __post_init__(self):
+        for name in ("images", "batch_size", "accumulate"):
+            self._require(getattr(self, name) >= 1, name, "at least 1")
+        for name in ("max_minutes", "warmup_images", "weight_decay", "patience", "save_minutes", "sample_every_images"):
+            self._require(0 <= getattr(self, name) < math.inf, name, "0 or more")
+        for name in ("lr", "clip_norm"):
+            self._require(0 < getattr(self, name) < math.inf, name, "above 0")
+        self._require(0 <= self.decay_start <= 1, "decay_start", "from 0 to 1")
+        self._require(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1")
+        self._require(0 <= self.seed < 2**64, "seed", "from 0 to 2^64 - 1")
+
+    def _require(self, fine: bool, name: str, wanted: str) -> None:
+        if not fine:
+            raise TrainingError(f"--{name.replace('_', '-')} must be {wanted}, not {getattr(self, name)}.")
+
+    @property
+    def step_images(self) -> int:
+        """Pictures per optimizer step."""
+        return self.batch_size * self.accumulate
+
+    def progress(self, images_seen: int, seconds: float) -> float:
+        """The part of the run that is over, 0 to 1, by pictures or by time, whichever is further."""
+        by_time = seconds / (60 * self.max_minutes) if self.max_minutes else 0.0
+        return min(1.0, max(images_seen / self.images, by_time))
+
+    def learning_rate(self, images_seen: int, seconds: float) -> float:
+        """Linear warm-up, constant, then linear to zero exactly when the run ends."""
+        warmup = min(1.0, (images_seen + self.step_images) / self.warmup_images) if self.warmup_images else 1.0
+        left = 1 - self.progress(images_seen, seconds)
+        decay = min(1.0, left / (1 - self.decay_start)) if self.decay_start < 1 else 1.0
+        return self.lr * warmup * decay
