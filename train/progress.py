@@ -19,7 +19,7 @@ class Progress:
             total=100.0,
             initial=100 * settings.progress(images_seen, seconds),
             desc=settings.out.name,
-            bar_format="{desc} {percentage:5.1f}% |{bar:20}| {postfix}",
+            bar_format="{desc}{percentage:6.1f}% |{bar:20}|{postfix}",
             mininterval=0.2 if sys.stderr.isatty() else 10,
         )
 

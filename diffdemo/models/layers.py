@@ -89,7 +89,9 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, height, width = x.shape
-        qkv = self.qkv(self.norm(x)).flatten(2)  # (N, 3 C, H W)
-        q, k, v = qkv.reshape(n, 3, self.num_heads, c // self.num_heads, -1).transpose(-1, -2).unbind(1)
-        attended = F.scaled_dot_product_attention(q, k, v)  # (N, heads, H W, C / heads)
-        return x + self.project(attended.transpose(-1, -2).reshape(n, c, height, width))
+        # Positions before channels: free in channels_last memory, and the layout fused attention kernels ask for.
+        qkv = self.qkv(self.norm(x)).permute(0, 2, 3, 1)  # (N, H, W, 3 C)
+        qkv = qkv.reshape(n, height * width, 3, self.num_heads, c // self.num_heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, H W, C / heads) each
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # (N, H W, heads, C / heads)
+        return x + self.project(attended.reshape(n, height, width, c).permute(0, 3, 1, 2))

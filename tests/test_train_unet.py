@@ -1,0 +1,156 @@
+"""`python -m train.unet` as its users meet it: in processes of its own, some of them killed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import diffdemo
+from diffdemo.data import make_toy_dataset
+
+ROOT = Path(__file__).parent.parent
+SMALL = "--size small --channels 8,8,8 --time-embedding-dim 16 --num-heads 2 --batch-size 8 --warmup-images 80".split()
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> Path:
+    return make_toy_dataset(tmp_path_factory.mktemp("toy"), per_class=16)
+
+
+def start(*flags: object) -> subprocess.Popen:
+    command = [sys.executable, "-m", "train.unet", "--threads", "1", "--device", "cpu", *map(str, flags)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*flags: object, code: int = 0) -> tuple[str, str]:
+    process = start(*flags)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, err
+    return out, err
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Weights, moving average, optimizer, history and samples are equal to the last bit."""
+    one, other = load_file(a / "state.safetensors"), load_file(b / "state.safetensors")
+    assert one.keys() == other.keys()
+    for name in one:
+        assert one[name].tobytes() == other[name].tobytes(), name
+    names = ["history.csv", "model.safetensors", "forward.png", "backward.png", "loss.png"]
+    names += [f"samples/{path.name}" for path in sorted((a / "samples").glob("*.png"))]
+    assert "samples/final.png" in names
+    assert "samples/epoch_0001.png" in names
+    for name in names:
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name
+
+
+def test_a_run_killed_at_a_random_moment_resumes_to_the_same_bits(toy, tmp_path):
+    flags = ["--data", toy, "--model", "attention_unet", *SMALL, "--images", 640, "--dropout", 0.1]
+    finish(*flags, "--out", tmp_path / "whole")
+
+    killed = start(*flags, "--out", tmp_path / "killed", "--save-minutes", 0.001)
+    wait_for(tmp_path / "killed/state.safetensors", killed)
+    delay = random.SystemRandom().uniform(0, 1.5)
+    time.sleep(delay)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL, f"it was over after {delay} s already; train longer in this test"
+
+    out, _ = finish("--data", toy, "--out", tmp_path / "killed", "--resume")
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+    assert f"python -m diffdemo sample --model {tmp_path / 'killed'} --class airplane" in out
+
+
+def test_an_interrupted_run_saves_itself_and_says_how_to_go_on(toy, tmp_path):
+    run = start(
+        "--data", toy, "--model", "simple_unet", *SMALL, "--images", 10**7, "--save-minutes", 0.001, "--out", tmp_path
+    )
+    wait_for(tmp_path / "state.safetensors", run)
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert "Interrupted and saved after" in err
+    assert "go on with --resume" in err
+    assert "Traceback" not in err
+
+
+def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
+    first = tmp_path / "first"
+    finish("--data", toy, "--model", "simple_unet", *SMALL, "--images", 400, "--out", first)
+    model = diffdemo.load(str(first), device="cpu")
+    assert model.sample("horse", steps=3, seeds=[1]).shape == (1, 32, 32, 3)
+    assert model.info.training["images_seen"] == 400
+    assert model.info.training["command"].startswith("python -m train.unet --threads 1")
+
+    again = tmp_path / "again"
+    finish("--data", toy, *SMALL, "--init-from", first, "--images", 8, "--lr", 1e-12, "--ema-decay", 0, "--out", again)
+    before, after = load_file(first / "model.safetensors"), load_file(again / "model.safetensors")
+    assert all(np.allclose(before[name], after[name], atol=1e-3) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--model unet", "There is no model 'unet'; choose one of: simple_unet, attention_unet"),
+        ("--channels 8,x", "--channels must be widths such as 64,128,128, not '8,x'"),
+        ("--num-heads 3", "num_heads 3 does not divide a level of"),
+        ("--lr 0", "--lr must be above 0, not 0"),
+        ("--prediction score", "There is no prediction type 'score'; choose one of: noise, clean, velocity, edm"),
+        ("--data nowhere/at/all", "nowhere/at/all"),
+        ("--device tpu", "There is no device 'tpu'; choose one of: auto, cpu, cuda, mps"),
+        ("--resume", "There is no run to resume in"),
+        ("--class-dropout 2", "--class-dropout must be from 0 to 1, not 2"),
+        ("--schedule sigmoid", "There is no noise schedule 'sigmoid'; choose one of: linear, cosine"),
+        ("--init-from nowhere", "nowhere is no checkpoint"),
+    ],
+)
+def test_bad_flags_are_refused_with_a_sentence(toy, tmp_path, flags, sentence, monkeypatch, capsys):
+    from train import unet
+    from train.flags import run_command
+
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "unet",
+        "--data",
+        str(toy),
+        "--out",
+        str(tmp_path / "run"),
+        "--size",
+        "small",
+        "--device",
+        "cpu",
+        *flags.split(),
+    ]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as exit_code:
+        run_command(unet.main, unet.Options, unet.Settings)
+    assert exit_code.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not os.path.exists(tmp_path / "run/state.safetensors")
+
+
+def test_a_run_is_neither_overwritten_nor_changed_half_way(toy, tmp_path):
+    flags = ["--data", toy, "--model", "simple_unet", *SMALL, "--images", 80, "--out", tmp_path]
+    finish(*flags)
+    _, err = finish(*flags, code=2)
+    assert "holds a run already; add --resume to go on with it" in err
+    _, err = finish(*flags, "--resume", "--seed", 5, code=2)
+    assert "--seed was 0 when the run began and cannot become 5" in err
+    finish("--data", toy, "--resume", "--images", 160, "--out", tmp_path)
+    assert diffdemo.load(str(tmp_path), device="cpu").info.training["images_seen"] == 160
