@@ -121,10 +121,11 @@ class Trainer:
         """
         settings = self.settings
         settings.out.mkdir(parents=True, exist_ok=True)
-        self._started, self._saved = time.monotonic() - self.seconds, time.monotonic()
+        self.start()
         with Progress(settings, self.images_seen, self.seconds) as self._progress, _interruptible() as interrupted:
             while not self._over():
-                self._step()
+                self.train_step()
+                self._progress.update(self.images_seen, self.seconds)
                 if self.step % STEPS_PER_CHECK == 0:
                     self._check_finite()
                 if self.step % STEPS_PER_ROW == 0:
@@ -147,7 +148,12 @@ class Trainer:
         stalled = bool(settings.patience) and self.waiting >= settings.patience
         return stalled or settings.progress(self.images_seen, self.seconds) >= 1
 
-    def _step(self) -> None:
+    def start(self) -> None:
+        """Set the run's clock going."""
+        self._started, self._saved = time.monotonic() - self.seconds, time.monotonic()
+
+    def train_step(self) -> None:
+        """One optimizer step on the next pictures."""
         settings = self.settings
         torch.manual_seed(derive_seed(settings.seed, "dropout", self.step))
         lr = settings.learning_rate(self.images_seen, self.seconds)
@@ -179,7 +185,6 @@ class Trainer:
         self.sums += torch.where(bad > 0, torch.zeros_like(fine), fine)
         self.step += 1
         self.seconds = time.monotonic() - self._started
-        self._progress.update(self.images_seen, self.seconds)
 
     def _batch(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """The next pictures, half of them mirrored: (N, 3, H, W) in [-1, 1] and labels (N,)."""

@@ -1,0 +1,143 @@
+"""Training images per second: the naive way and ours, on the same network, in the same run.
+
+    python benchmarks/training_speed.py [--seconds 20] [--rounds 3] [--model simple_unet] [--threads 0]
+
+Naive is what a first script does: fp32 in NCHW, a DataLoader that decodes one picture at a time, an optimizer looping
+over parameters, and `.item()` in every step. Ours is `train.loop` as it ships. The two take turns, so that a machine
+whose speed drifts treats both alike; the ratio is taken round by round.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from diffdemo.data import CIFAR10_CLASSES, Dataset
+from diffdemo.device import choose_device
+from diffdemo.diffusion import Diffusion
+from diffdemo.registry import spec
+from diffdemo.schedule import NoiseSchedule
+from train.loop import Trainer
+from train.settings import Settings
+from train.unet import UNetTask
+
+BATCH = 64
+
+
+def random_data(count: int = 4096) -> Dataset:
+    """Pictures of noise: their content makes no difference to the speed."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    return Dataset(images, rng.integers(0, 10, count), CIFAR10_CLASSES, "noise")
+
+
+def new_task(model: str) -> UNetTask:
+    torch.manual_seed(0)
+    diffusion = Diffusion(NoiseSchedule(), "edm", noise_levels="lognormal")
+    return UNetTask(spec(model), spec(model).configure("small"), diffusion, CIFAR10_CLASSES, 0.1)
+
+
+class Naive:
+    """The straightforward loop."""
+
+    def __init__(self, model: str, data: Dataset, device: torch.device):
+        self.task, self.device = new_task(model), device
+        self.task.diffusion.to(device)
+        self.network = self.task.network.to(device)
+        self.averaged = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), 1e-4, foreach=False)
+        augment = transforms.Compose(
+            [
+                transforms.ToPILImage(),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize([0.5] * 3, [0.5] * 3),
+            ]
+        )
+        pairs = [(augment, image, int(label)) for image, label in zip(data.images, data.labels, strict=True)]
+        self.loader = DataLoader(pairs, BATCH, shuffle=True, collate_fn=_collate)
+        self.random = torch.Generator(device).manual_seed(0)
+
+    def steps(self):
+        while True:
+            for images, labels in self.loader:
+                images, labels = images.to(self.device), labels.to(self.device)
+                loss = self.task.loss(self.network, images, labels, self.random, True)
+                self.optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+                self.optimizer.step()
+                with torch.no_grad():
+                    for name, parameter in self.network.named_parameters():
+                        self.averaged[name].mul_(0.999).add_(parameter, alpha=0.001)
+                loss.item()
+                yield
+
+
+def _collate(samples):
+    images = torch.stack([augment(image) for augment, image, _ in samples])
+    return images, torch.tensor([label for *_, label in samples])
+
+
+class Ours:
+    """The shipped loop, one step at a time."""
+
+    def __init__(self, model: str, data: Dataset, device: torch.device, compiled: bool):
+        settings = Settings(Path(tempfile.gettempdir()), batch_size=BATCH, compile=compiled, images=10**9)
+        self.trainer = Trainer(new_task(model), settings, data, data, device)
+        self.trainer.task.diffusion.to(device)
+        self.trainer.start()
+
+    def steps(self):
+        while True:
+            self.trainer.train_step()
+            yield
+
+
+def images_per_second(steps, seconds: float) -> float:
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        next(steps)
+        count += 1
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return count * BATCH / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20, help="how long each way trains in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="simple_unet")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 is all of them")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device, data = choose_device(args.device), random_data()
+    ways = {
+        "naive": Naive(args.model, data, device).steps(),
+        "ours": Ours(args.model, data, device, compiled=False).steps(),
+        "ours, compiled": Ours(args.model, data, device, compiled=True).steps(),
+    }
+    speeds = {name: [] for name in ways}
+    for steps in ways.values():
+        for _ in range(3):
+            next(steps)  # the first steps compile and allocate
+    for _ in range(args.rounds):
+        for name, steps in ways.items():
+            speeds[name].append(images_per_second(steps, args.seconds))
+    print(f"{args.model}, batch {BATCH}, {device}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}")
+    for name, values in speeds.items():
+        ratios = [value / naive for value, naive in zip(values, speeds["naive"], strict=True)]
+        print(f"{name:15} {statistics.median(values):7.1f} images/s   {statistics.median(ratios):.2f} x naive")
+
+
+if __name__ == "__main__":
+    main()
