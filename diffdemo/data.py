@@ -234,7 +234,7 @@ def make_toy_dataset(folder: str | Path, per_class: int = 32, seed: int = 0) -> 
         labels = rng.permutation(np.repeat(np.arange(len(CIFAR10_CLASSES)), count))
         arrays |= {f"{split}_labels": labels, f"{split}_images": toy_images(labels, rng)}
     try:
-        if cache.is_dir():
+        if _has_cache(cache):
             shutil.rmtree(cache)
         _write_cache(cache, arrays, _TOY_NAME)
     except OSError as error:

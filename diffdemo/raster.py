@@ -5,8 +5,9 @@ file or none, returns the path as a Path, and raises RequestError, with one sent
 the request makes no sense. Pillow and imageio are imported where they are used, so that importing this is quick.
 """
 
+import errno
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,26 +84,35 @@ def save_mp4(
     The last frame is repeated to last `hold` seconds: F - 1 + max(1, hold * fps) frames in all. An odd height or
     width gets one more row or column, a copy of the last, because the format needs even ones.
     """
-    import imageio.v2 as imageio
-
     frames = checked_pictures(frames)
     _check_timing(fps, hold)
     if scale < 1:
         raise RequestError(f"scale must be 1 or more and is {scale}.")
     order = [*range(len(frames)), *[len(frames) - 1] * (round(hold * fps) - 1)]
-    settings = {"codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 1, "quality": None}
+    film = (_even(_enlarge(frames[index], scale)) for index in order)
+    try:
+        return write_file(path, lambda unfinished: _encode_h264(unfinished, film, fps, len(order)))
+    except (ImportError, RuntimeError) as error:
+        raise RequestError(f"{path} cannot be written because there is no ffmpeg; choose .gif instead.") from error
+
+
+def _encode_h264(path: Path, frames: Iterable[np.ndarray], fps: float, count: int) -> None:
+    import imageio.v2 as imageio
+    from imageio_ffmpeg import count_frames_and_secs
+
     # players guess the colour matrix of an untagged film by its height, and guess differently
     output = ["-crf", "12", "-movflags", "+faststart", "-vf", "scale=out_color_matrix=bt709"]
-
-    def write(unfinished: Path) -> None:
-        with imageio.get_writer(unfinished, format="FFMPEG", fps=fps, output_params=output, **settings) as film:
-            for index in order:
-                film.append_data(_even(_enlarge(frames[index], scale)))
-
+    settings = {"codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 1, "quality": None}
+    with imageio.get_writer(path, format="FFMPEG", fps=fps, output_params=output, **settings) as writer:
+        for frame in frames:
+            writer.append_data(frame)
+    # ffmpeg's exit status is lost: without space it leaves half a film and nobody would know
     try:
-        return write_file(path, write)
-    except RuntimeError as error:  # no ffmpeg
-        raise RequestError(f"{path} cannot be written because there is no ffmpeg; choose .gif instead.") from error
+        complete = count_frames_and_secs(path)[0] == count
+    except RuntimeError:
+        complete = False
+    if not complete:
+        raise OSError(errno.EIO, "the film came out incomplete, probably because there is no space left")
 
 
 def save_animation(path: str | Path, frames: Sequence[np.ndarray] | np.ndarray, **options: float) -> Path:
@@ -140,7 +150,7 @@ def write_file(path: str | Path, write: Callable[[Path], object]) -> Path:
     try:
         return write_atomically(path, write)
     except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise RequestError(f"{path} cannot be written: {error.strerror or str(error).splitlines()[0]}.") from error
 
 
 def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:

@@ -20,6 +20,7 @@ def test_toy_data_load_as_a_memory_map_with_both_splits(tmp_path):
     assert isinstance(train.images, np.memmap) and not train.images.flags.writeable
     assert np.bincount(train.labels).tolist() == [8] * 10 and np.bincount(test.labels).tolist() == [2] * 10
     assert train.classes == CIFAR10_CLASSES and len(train) == 80
+    assert {np.load(path).dtype for path in (root / "cifar10").glob("*.npy")} == {np.dtype(np.uint8)}
     assert train.source == "toy shapes train (80 pictures)" and test.source == "toy shapes test (20 pictures)"
 
 
@@ -48,6 +49,10 @@ def test_toy_data_replace_toy_data_but_never_another_data_set(tmp_path):
 def test_toy_data_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "cannot be written" in sentence(make_toy_dataset, tmp_path / "file")
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "cifar10" / "notes.txt").write_text("somebody's")
+    assert "cannot be written" in sentence(make_toy_dataset, tmp_path)
+    assert (tmp_path / "cifar10" / "notes.txt").read_text() == "somebody's"
 
 
 def test_the_cache_folder_itself_may_be_named_and_a_cache_without_a_name_is_cifar(tmp_path):
@@ -89,6 +94,7 @@ def drop_class(data, name):
     return type(data)(data.images[keep], data.labels[keep], data.classes, data.source)
 
 
+@pytest.mark.filterwarnings("error")
 def test_tensors_are_the_same_pictures_channels_first(tmp_path):
     data = load_dataset(make_toy_dataset(tmp_path, per_class=2))
     images, labels = data.tensors()
@@ -124,7 +130,7 @@ def save(**arrays):
         (save(train_images=np.zeros((20, 32, 32, 3), np.float32)), "uint8 and is (20, 32, 32, 3) float32"),
         (save(train_images=np.zeros((20, 3, 32, 32), np.uint8)), "(N, 32, 32, 3) uint8 and is (20, 3, 32, 32)"),
         (save(train_images=np.array([{"an": "object"}] * 20)), "damaged or no NumPy array"),
-        (save(train_images=np.zeros((0, 32, 32, 3), np.uint8), train_labels=np.zeros(0, np.uint8)), "cifar10"),
+        (save(train_images=np.zeros((0, 32, 32, 3), np.uint8), train_labels=np.zeros(0, np.uint8)), "and holds 0"),
         (lambda cache: (cache / "train_images.npy").write_bytes(b"no array"), "damaged or no NumPy array"),
         (lambda cache: (cache / "train_labels.npy").write_bytes(b""), "damaged or no NumPy array"),
         (lambda cache: os.truncate(cache / "train_images.npy", 5000), "damaged or no NumPy array"),

@@ -112,7 +112,7 @@ def test_a_spoilt_folder_gets_a_sentence(pets, spoil, expected):
     assert not (pets / ".diffdemo-cache").exists()
 
 
-@pytest.mark.parametrize("size", [(192, 64), (64, 192), (100, 37), (20, 33)])
+@pytest.mark.parametrize("size", [(192, 64), (64, 192), (100, 37), (16, 20)])
 def test_any_shape_is_resized_by_its_shorter_side_and_cropped(size):
     picture = Image.fromarray(random_picture(0, 8, 8)).resize(size, Image.Resampling.BICUBIC)
     shorter = min(size)
