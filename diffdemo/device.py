@@ -26,9 +26,12 @@ def choose_device(name: str = "auto") -> torch.device:
     if not available[kind]:
         raise RequestError(f"This machine has no {kind} device that PyTorch can use; choose auto or cpu.")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise RequestError(f"There is no device {name!r}; choose one of: {', '.join(DEVICES)}.") from error
+    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RequestError(f"There is no device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices.")
+    return device
 
 
 def choose_precision(name: str, device: torch.device) -> str:

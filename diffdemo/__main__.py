@@ -1,0 +1,186 @@
+"""The command line: `python -m diffdemo --help`."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+import diffdemo
+from diffdemo import validate
+from diffdemo.errors import DiffdemoError, RequestError
+
+PROGRAM = "python -m diffdemo"
+DEFAULT_OUT = "sample.png"
+STOPPED = 130  # what a shell expects of a program that Ctrl-C ended
+UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=f"""Small diffusion models on CIFAR-10: see which there are, and let them turn noise into pictures.
+
+    \b
+    Begin with:
+      {PROGRAM} list
+      {PROGRAM} sample --model attention_unet --class horse --seed 7 -n 4 --out horses.png
+    """,
+)
+
+Checkpoints = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Folder with one checkpoint folder for each model.  [default: the shipped one]"),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _without_a_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything there is to know, as JSON.")] = False,
+    checkpoints: Checkpoints = None,
+) -> None:
+    """Show the trained models and their classes."""
+    models = diffdemo.list_models(checkpoints)
+    if as_json:
+        print(json.dumps(models, indent=2))
+    elif models:
+        print(_table(models))
+    else:
+        folder = checkpoints or diffdemo.CHECKPOINTS
+        print(f"There is no checkpoint in {folder} yet; python -m train.unet --help says how to train one.")
+
+
+@app.command(
+    epilog=f"""One seed is one picture: picture k of a batch with --seed s is the one that --seed s+k gives alone.
+
+    \b
+    Examples:
+      {PROGRAM} sample --model attention_unet --class horse --steps 50 --seed 7 -n 4 --out horses.png
+      {PROGRAM} sample --model attention_unet --class ship --out ship.gif
+      {PROGRAM} sample --model simple_unet -n 1000 --out samples/ --npy samples.npy
+    """
+)
+def sample(
+    model: Annotated[str, typer.Option(metavar="KEY|FOLDER", help="A model that list shows, or a checkpoint folder.")],
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="What to draw, or any.  [default: any]")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option(metavar="N", help="Denoising steps, 1 to 1000.  [default: the model's]")
+    ] = None,
+    seed: Annotated[str, typer.Option(metavar="S", help="Seed of the first picture, 0 to 2^64 - 1.")] = "0",
+    count: Annotated[str, typer.Option("-n", metavar="N", help="Number of pictures, with seeds S, S+1, ...")] = "1",
+    sampler: Annotated[
+        str | None, typer.Option(metavar="NAME", help="ddim, ddpm, dpmpp or heun.  [default: the model's]")
+    ] = None,
+    guidance: Annotated[
+        str | None,
+        typer.Option(metavar="G", help="How much the class counts, 0 to 20; 1 is no guidance.  [default: the model's]"),
+    ] = None,
+    eta: Annotated[
+        str | None, typer.Option(metavar="E", help="Of ddim: fresh noise a step, 0 to 1.  [default: 0]")
+    ] = None,
+    variance: Annotated[
+        str | None, typer.Option(metavar="V", help="Of ddpm: small or large noise a step.  [default: small]")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
+    checkpoints: Checkpoints = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|FOLDER/",
+            help="A .png with all pictures in a grid, a .gif or .mp4 that shows noise turn into them, or a folder with "
+            f"a PNG for each, named by its seed.  [default: {DEFAULT_OUT}, unless there is --npy]",
+        ),
+    ] = None,
+    npy: Annotated[
+        str | None, typer.Option(metavar="FILE.npy", help="Also write an array, (N, 32, 32, 3) uint8, in seed order.")
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K", help="Draw each pixel K times K large.  [default: 4, above 16 pictures 2, in a folder 1]"
+        ),
+    ] = None,
+) -> None:
+    """Draw pictures from noise."""
+    from diffdemo.cli_sample import Output, draw
+
+    seeds = validate.consecutive_seeds(seed, count)
+    output = Output.requested(DEFAULT_OUT if out is None and npy is None else out, npy, scale, len(seeds))
+    settings = {
+        "class_name": class_name,
+        "steps": steps,
+        "sampler": sampler,
+        "guidance_scale": guidance,
+        "eta": eta,
+        "variance": variance,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    generator = diffdemo.load(model, device=device, checkpoints=checkpoints)
+    images, frames = draw(generator, seeds, given, animated=output.kind == "animation")
+    written = output.write(images, frames, seeds)
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} pictures, seeds {seeds[0]} to {seeds[-1]}"
+    print(f"Wrote {' and '.join(map(str, written))}: {which}.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command, `sys.argv` unless given, and return its exit code.
+
+    0 is success, 1 a checkpoint or file that cannot be used, 2 a request that makes no sense, 130 Ctrl-C. Whatever is
+    wrong is one sentence on stderr.
+    """
+    try:
+        code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+    except UsageError as error:
+        command = error.ctx.command_path if error.ctx else PROGRAM
+        return _complain(f"{error.format_message().rstrip('.')}; see {command} --help.", 2)
+    except DiffdemoError as error:
+        is_request = isinstance(error, RequestError) and not isinstance(error.__cause__, OSError)
+        return _complain(str(error), 2 if is_request else 1)
+    except OSError as error:
+        return _complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", 1)
+    if code == STOPPED:
+        return _complain("Stopped by Ctrl-C; no file was left unfinished.", STOPPED)
+    return code or 0
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"Error: {sentence}", file=sys.stderr)
+    return code
+
+
+def _table(models: list[dict]) -> str:
+    """The models as aligned lines, and below them the classes that each set of models shares."""
+    head = ("model", "parameters", "images seen", "minutes", "predicts", "sampler", "steps", "trained on")
+    keys = ("key", "parameters", "images_seen", "minutes", "prediction", "sampler", "steps", "hardware")
+    cells = [head, *[tuple(_cell(model[key]) for key in keys) for model in models]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    is_number = [any(isinstance(model[key], int | float) for model in models) for key in keys]
+    lines = []
+    for row in cells:
+        aligned = [
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, is_number, strict=True)
+        ]
+        lines.append("  ".join(aligned).rstrip())
+    sharing: dict[str, list[str]] = {}
+    for model in models:
+        sharing.setdefault(", ".join(model["classes"]) or "none", []).append(model["key"])
+    return "\n".join([*lines, "", *[f"Classes of {', '.join(keys)}: {names}" for names, keys in sharing.items()]])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+    return "-" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

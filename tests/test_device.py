@@ -1,0 +1,56 @@
+"""Choosing a device, also on machines that have what this one does not."""
+
+import pytest
+import torch
+
+from diffdemo.device import choose_device, choose_precision, hardware_name
+from diffdemo.errors import RequestError
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def pretend(cuda: int = 0, mps: bool = False, bf16: bool = True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return pretend
+
+
+@pytest.mark.parametrize(("cuda", "mps", "chosen"), [(1, True, "cuda"), (0, True, "mps"), (0, False, "cpu")])
+def test_auto_takes_the_fastest_there_is(machine, cuda, mps, chosen):
+    machine(cuda, mps)
+    assert choose_device("auto").type == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("cuda:7", "There is no device 'cuda:7': this machine has 2 CUDA devices"),
+        ("mps", "This machine has no mps device"),
+        ("tpu", "There is no device 'tpu'; choose one of: auto, cpu, cuda, mps"),
+        ("cpu:x", "There is no device 'cpu:x'"),
+        ("", "There is no device ''"),
+    ],
+)
+def test_a_device_that_is_not_there_is_a_sentence(machine, name, sentence):
+    machine(cuda=2)
+    with pytest.raises(RequestError, match=sentence):
+        choose_device(name)
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+
+
+def test_precision_follows_the_hardware(machine):
+    machine(cuda=1, bf16=True)
+    assert choose_precision("auto", torch.device("cuda")) == "bf16"
+    machine(cuda=1, bf16=False)
+    assert choose_precision("auto", torch.device("cuda")) == "fp16"
+    assert choose_precision("auto", torch.device("mps")) == "fp32"
+    assert choose_precision("fp16", torch.device("cpu")) == "fp16"
+    with pytest.raises(RequestError, match="There is no precision 'int8'"):
+        choose_precision("int8", torch.device("cpu"))
+
+
+def test_hardware_name_says_how_many_threads():
+    assert f"{torch.get_num_threads()} CPU thread" in hardware_name(torch.device("cpu"))
