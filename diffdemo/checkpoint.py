@@ -8,6 +8,9 @@ ever unpickled, so a checkpoint from anywhere is safe to open.
 import errno
 import hashlib
 import json
+import os
+import tempfile
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -106,10 +109,14 @@ def _could_not_write(path: Path, error: Exception) -> str:
 def save_checkpoint(folder: Path, info: CheckpointInfo, weights: Mapping[str, Tensor]) -> CheckpointInfo:
     """Write weights as fp16 and their description to `folder`; return the description with the files' SHA-256.
 
-    `config.json` is written last and names the weights' hashes, so that a reader never takes a half-written checkpoint
-    for a whole one.
+    All files are complete, in a hidden folder, before the first of them takes its place: without space left, the
+    checkpoint that was there stays. `config.json` is moved last and names the weights' hashes, so that a reader never
+    takes a half-moved checkpoint for a whole one.
+
+    Raises:
+        CheckpointError: it could not be written.
     """
-    halves = {name: tensor.detach().cpu().half() for name, tensor in weights.items()}
+    halves = {name: tensor.detach().cpu().half().contiguous() for name, tensor in weights.items()}
     shards, size = [{}], 0
     for name, tensor in halves.items():
         if size and size + tensor.nbytes > SHARD_BYTES:
@@ -119,16 +126,24 @@ def save_checkpoint(folder: Path, info: CheckpointInfo, weights: Mapping[str, Te
         size += tensor.nbytes
     header = {"diffdemo": json.dumps(info.identity, sort_keys=True, default=list)}
     files = {}
-    for number, shard in enumerate(shards):
-        name = "model.safetensors" if len(shards) == 1 else f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
-        save_tensors(folder / name, shard, header)
-        files[name] = sha256(folder / name)
-    complete = CheckpointInfo(**{**asdict(info), "files": files})
     try:
-        write_json(folder / CONFIG, asdict(complete))
-    except OSError as error:
-        raise CheckpointError(_could_not_write(folder / CONFIG, error)) from error
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as hidden:
+            for number, shard in enumerate(shards):
+                name = _weights_name(number, len(shards))
+                save_file(shard, str(Path(hidden) / name), header)
+                files[name] = sha256(Path(hidden) / name)
+            complete = CheckpointInfo(**{**asdict(info), "files": files})
+            write_json(Path(hidden) / CONFIG, asdict(complete))
+            for name in (*files, CONFIG):
+                os.replace(Path(hidden) / name, folder / name)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(_could_not_write(folder, error)) from error
     return complete
+
+
+def _weights_name(number: int, count: int) -> str:
+    return "model.safetensors" if count == 1 else f"model-{number + 1:05}-of-{count:05}.safetensors"
 
 
 def read_info(folder: Path) -> CheckpointInfo:
@@ -148,11 +163,23 @@ def read_info(folder: Path) -> CheckpointInfo:
         info = CheckpointInfo(**{**content, "classes": tuple(content["classes"])})
         info.spec.config_type(**info.model)
         info.build_diffusion()
+        _check_parts(info)
     except (DiffdemoError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).rstrip(".")
         raise CheckpointError(
-            f"{path} was edited or is damaged ({error}); restore it or train the model again."
+            f"{path} was edited or is damaged ({reason}); restore it or train the model again."
         ) from error
     return info
+
+
+def _check_parts(info: CheckpointInfo) -> None:
+    """What building the network and the diffusion does not check; ValueError says what is wrong."""
+    for name in ("defaults", "training", "metrics", "files"):
+        if not isinstance(getattr(info, name), dict):
+            raise ValueError(f"{name} is no object")
+    missing = {"sampler", "steps", "guidance_scale"} - info.defaults.keys()
+    if missing:
+        raise ValueError(f"defaults has no {min(missing)}")
 
 
 def load_weights(folder: Path, info: CheckpointInfo) -> dict[str, Tensor]:
@@ -186,8 +213,10 @@ def load_network(folder: Path) -> tuple[nn.Module, CheckpointInfo]:
     try:
         network.load_state_dict(load_weights(folder, info))
     except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"{folder} does not hold a {info.key} of its own description: {first}") from error
+        reason = textwrap.shorten(str(error).splitlines()[-1], 200).rstrip(".")
+        raise CheckpointError(
+            f"The weights in {folder} are not those of {info.key} as its {CONFIG} describes it ({reason}); fix it."
+        ) from error
     return network.eval().requires_grad_(False), info
 
 

@@ -1,5 +1,6 @@
 """A checkpoint ready to denoise."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -70,12 +71,11 @@ class Generator:
         """Draw pictures: (N, H, W, 3) uint8 in the order of `seeds`. Arguments and errors as for `denoise`."""
         seeds = validate.seeds(settings.pop("seeds", [0]))
         names = self._names(class_name, len(seeds))
-        batches = []
-        for start in range(0, len(seeds), BATCH):
-            part = slice(start, start + BATCH)
-            *_, last = self.denoise(names[part], seeds=seeds[part], **settings)
-            batches.append(to_images(last.x_prev))
-        return np.concatenate(batches)
+        parts = [slice(start, start + BATCH) for start in range(0, len(seeds), BATCH)]
+        # All runs are made, and so checked, before the first of them begins.
+        runs = [self.denoise(names[part], seeds=seeds[part], **settings) for part in parts]
+        # A deque of one forgets each step as the next one comes: a thousand of them would fill the memory.
+        return np.concatenate([to_images(deque(run, maxlen=1)[0].x_prev) for run in runs])
 
     def denoise(
         self,

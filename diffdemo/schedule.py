@@ -19,7 +19,7 @@ class NoiseSchedule:
     and `beta_end` are the bounds within which betas are kept.
 
     Raises:
-        RequestError: unknown kind, fewer than one step, or betas outside 0 < beta_start <= beta_end < 1.
+        RequestError: unknown kind, fewer than two steps, or betas outside 0 < beta_start <= beta_end < 1.
     """
 
     kind: str = "linear"
@@ -30,8 +30,8 @@ class NoiseSchedule:
     def __post_init__(self):
         if self.kind not in KINDS:
             raise RequestError(f"There is no noise schedule {self.kind!r}; choose one of: {', '.join(KINDS)}.")
-        if self.steps < 1:
-            raise RequestError(f"A noise schedule needs at least 1 step, not {self.steps}.")
+        if self.steps < 2:
+            raise RequestError(f"A noise schedule needs at least 2 steps, not {self.steps}.")
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise RequestError(
                 f"Betas must satisfy 0 < beta_start <= beta_end < 1, not {self.beta_start} and {self.beta_end}."

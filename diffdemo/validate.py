@@ -6,6 +6,7 @@ RequestError with a sentence that says what would be right.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 
 from diffdemo.errors import RequestError
 
@@ -17,7 +18,7 @@ MAX_GUIDANCE = 20.0
 def whole_number(name: str, value: object, low: int, high: int) -> int:
     """A whole number from `low` to `high`; text and floats without a fraction are understood."""
     try:
-        number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else float(value)
+        number = int(value) if isinstance(value, (Integral, str)) and not isinstance(value, bool) else float(value)
         exact = not isinstance(value, bool) and number == int(number) and low <= number <= high
     except (TypeError, ValueError, OverflowError):
         exact = False
@@ -30,7 +31,7 @@ def real_number(name: str, value: object, low: float, high: float) -> float:
     """A finite number from `low` to `high`; text is understood."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not low <= number <= high:
         raise RequestError(f"{name} must be a number from {low:g} to {high:g}, not {_shown(value)}.")

@@ -40,8 +40,8 @@ def draw_summary(folder: Path, network: nn.Module, info: CheckpointInfo, data: D
     figures.strip(noisy, [f"t = {t}" for t in visited], folder / "forward.png", title="Forward process")
 
     class_name = info.classes[-1] if info.classes else None
-    steps = list(generator.denoise(class_name, seeds=[0], steps=STRIP_COLUMNS * 3))
-    shown = steps[:: len(steps) // (STRIP_COLUMNS - 1)]
+    steps = list(generator.denoise(class_name, seeds=[0], steps=min(50, schedule.steps)))
+    shown = [steps[i] for i in np.linspace(0, len(steps) - 1, STRIP_COLUMNS).astype(int)]
     frames = [to_images(step.x_t)[0] for step in shown] + [to_images(steps[-1].x_prev)[0]]
     labels = [f"t = {step.t}" for step in shown] + ["sample"]
     figures.strip(np.stack(frames), labels, folder / "backward.png", title=f"Backward process: {class_name or 'any'}")

@@ -122,7 +122,11 @@ class UNetTask:
             diffusion={"schedule": asdict(self.diffusion.schedule), "prediction": self.diffusion.prediction},
             classes=self.classes,
             parameters=parameter_count(self.network),
-            defaults={"sampler": "dpmpp", "steps": 20, "guidance_scale": 2.0 if self.classes else 1.0},
+            defaults={
+                "sampler": "dpmpp",
+                "steps": min(20, self.diffusion.schedule.steps),
+                "guidance_scale": 2.0 if self.classes else 1.0,
+            },
             training=training | {"command": command_line()},
         )
 

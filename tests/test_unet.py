@@ -1,0 +1,187 @@
+"""The UNet: what goes in and out, what its settings change, and which of them are refused."""
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from sentences import refused
+
+from diffdemo.errors import RequestError
+from diffdemo.models.unet import UNet, UNetConfig
+from diffdemo.registry import SPECS, spec
+
+TINY = UNetConfig(channels=(16, 24), blocks_per_level=1, time_embedding_dim=32, num_heads=4, num_classes=3)
+CONFIGS = {
+    "tiny": TINY,
+    "one level": replace(TINY, channels=(16,)),
+    "three levels": replace(TINY, channels=(8, 16, 24), blocks_per_level=2),
+    "patches of 2": replace(TINY, patch_size=2),
+    "patches of 4": replace(TINY, patch_size=4, channels=(16, 16, 16)),
+    "unconditional": replace(TINY, num_classes=0),
+    "attention": replace(TINY, attention_levels=(0, 1), middle_attention=True),
+    "one head": replace(TINY, attention_levels=(1,), num_heads=1),
+    "odd widths": replace(TINY, channels=(7, 9)),
+    "grey, 16 pixels": replace(TINY, image_size=16, image_channels=1),
+    "dropout": replace(TINY, dropout=0.3),
+}
+configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+
+
+def inputs(config: UNetConfig, count: int = 2):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(count, config.image_channels, config.image_size, config.image_size, generator=generator)
+    t = torch.arange(count) * 300 + 7
+    return x, t, torch.arange(count) % max(config.num_classes, 1)
+
+
+def perturbed(config: UNetConfig) -> UNet:
+    """A network without zeros, in evaluation mode."""
+    torch.manual_seed(1)
+    network = UNet(config).eval()
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return network
+
+
+@configs
+def test_output_is_shaped_like_the_pictures_and_starts_at_zero(config):
+    x, t, label = inputs(config)
+    fresh = UNet(config)(x, t, label)
+    assert fresh.shape == x.shape and fresh.dtype == torch.float32
+    assert not fresh.any()  # the last convolution starts at zero
+    output = perturbed(config)(x, t, label)
+    assert output.shape == x.shape and output.isfinite().all() and output.std() > 0.01
+
+
+@configs
+def test_every_parameter_learns(config):
+    network = perturbed(config).train()
+    x, t, label = inputs(config)
+    (network(x, t, label) - x).square().mean().backward()
+    idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert not idle
+    assert not [name for name, parameter in network.named_parameters() if not parameter.grad.any()]
+
+
+@configs
+def test_images_of_a_batch_do_not_see_each_other(config):
+    network = perturbed(config)
+    x, t, label = inputs(config, count=3)
+    with torch.no_grad():
+        together = network(x, t, label)
+        alone = torch.cat([network(x[k : k + 1], t[k : k + 1], label[k : k + 1]) for k in range(3)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_steps_and_classes_change_the_output():
+    network = perturbed(TINY)
+    x, t, label = inputs(TINY)
+    with torch.no_grad():
+        here = network(x, t, label)
+        assert (network(x, t + 1, label) - here).abs().max() > 1e-6
+        assert (network(x, t, (label + 1) % 3) - here).abs().max() > 1e-3
+
+
+def test_no_label_is_the_null_class_and_an_unconditional_network_ignores_labels():
+    network = perturbed(TINY)
+    x, t, label = inputs(TINY)
+    with torch.no_grad():
+        assert torch.equal(network(x, t), network(x, t, torch.full_like(label, TINY.num_classes)))
+        free = perturbed(replace(TINY, num_classes=0))
+        assert torch.equal(free(x, t), free(x, t, label))
+
+
+@pytest.mark.parametrize("size", ["reference", "small"])
+def test_attention_unet_is_the_simple_unet_and_attention(size):
+    simple, attention = spec("simple_unet").configure(size), spec("attention_unet").configure(size)
+    differing = {name for name, value in asdict(simple).items() if asdict(attention)[name] != value}
+    assert differing == {"attention_levels", "middle_attention"}
+    with torch.device("meta"):
+        without, with_it = (UNet(config).state_dict() for config in (simple, attention))
+    assert {name for name in with_it if ".attention." not in name} == set(without)
+    assert all(with_it[name].shape == value.shape for name, value in without.items())
+    assert len(with_it) > len(without)
+
+
+def test_attention_begins_as_nothing():
+    """With the shared weights equal, the fresh attention UNet is the simple one: a controlled comparison."""
+    simple = perturbed(TINY)
+    attention = UNet(replace(TINY, attention_levels=(1,), middle_attention=True)).eval()
+    missing, unexpected = attention.load_state_dict(simple.state_dict(), strict=False)
+    assert missing and all(".attention." in name for name in missing) and not unexpected
+    batch = inputs(TINY)
+    with torch.no_grad():
+        torch.testing.assert_close(attention(*batch), simple(*batch), rtol=1e-5, atol=1e-5)
+        changed = perturbed(attention.config)
+        changed.load_state_dict(simple.state_dict(), strict=False)
+        assert (changed(*batch) - simple(*batch)).abs().max() > 1e-3
+
+
+def test_attention_sees_the_whole_picture_and_convolutions_do_not():
+    one_level = replace(TINY, channels=(16,), num_classes=0)
+    x, t, _ = inputs(one_level, count=1)
+    changed = x.clone()
+    changed[..., 0, 0] += 1e-2
+    for config, far in ((one_level, False), (replace(one_level, attention_levels=(0,)), True)):
+        network = perturbed(config).double()
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.GroupNorm):  # its statistics would carry the change everywhere
+                layer.forward = lambda h: h
+        with torch.no_grad():
+            difference = (network(x.double(), t) - network(changed.double(), t))[0, :, -1, -1].abs().max()
+        assert (difference > 0) == far
+
+
+def test_dropout_is_for_training_only():
+    network = perturbed(CONFIGS["dropout"])
+    batch = inputs(TINY)
+    with torch.no_grad():
+        assert torch.equal(network(*batch), network(*batch))
+        network.train()
+        assert not torch.equal(network(*batch), network(*batch))
+
+
+def test_a_config_that_went_through_lists_is_the_same_config():
+    attention = CONFIGS["attention"]
+    as_json = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(attention).items()}
+    assert UNetConfig(**as_json) == attention
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"channels": ()}, "at least one positive width"),
+        ({"channels": (16, 0)}, "at least one positive width"),
+        ({"blocks_per_level": 0}, "blocks_per_level must be at least 1"),
+        ({"num_heads": 0}, "num_heads must be at least 1"),
+        ({"time_embedding_dim": 0}, "time_embedding_dim must be at least 1"),
+        ({"patch_size": 0}, "patch_size must be at least 1"),
+        ({"image_size": 0}, "image_size must be at least 1"),
+        ({"image_channels": 0}, "image_channels must be at least 1"),
+        ({"num_classes": -1}, "num_classes must be 0"),
+        ({"dropout": 1.0}, "dropout must be"),
+        ({"dropout": -0.1}, "dropout must be"),
+        ({"dropout": float("nan")}, "dropout must be"),
+        ({"patch_size": 3}, "fewer channels entries or a smaller patch_size"),
+        ({"image_size": 30, "channels": (8, 8, 8)}, "fewer channels entries or a smaller patch_size"),
+        ({"channels": (8,) * 7}, "fewer channels entries or a smaller patch_size"),
+        ({"attention_levels": (2,)}, "run from 0 to 1"),
+        ({"attention_levels": (-1,)}, "run from 0 to 1"),
+        ({"attention_levels": (1,), "num_heads": 5}, "num_heads 5 does not divide a level of 24"),
+        ({"middle_attention": True, "num_heads": 7}, "num_heads 7 does not divide a level of 24"),
+    ],
+)
+def test_a_config_that_makes_no_network_is_refused_with_a_sentence(change, said):
+    with refused(RequestError, said):
+        replace(TINY, **change)
+
+
+def test_heads_need_not_divide_levels_without_attention():
+    assert UNet(replace(TINY, channels=(18, 24), attention_levels=(1,), num_heads=4))
+
+
+def test_an_architecture_or_size_that_does_not_exist_is_refused_with_a_sentence():
+    with refused(RequestError, ", ".join(SPECS)):
+        spec("transformer")
+    with refused(RequestError, "reference or small"):
+        spec("simple_unet").configure("huge")
