@@ -1,14 +1,24 @@
 """What several test files need."""
 
+import os
+
+# Before torch is imported: on a busy machine its threads wait for each other longer than tiny networks compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from dataclasses import asdict
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from diffdemo.checkpoint import CheckpointInfo, parameter_count, save_checkpoint
 from diffdemo.registry import SPECS
 from diffdemo.schedule import NoiseSchedule
+
+# Wall-clock deadlines of single examples say more about the machine than about the code.
+hypothesis.settings.register_profile("diffdemo", deadline=None)
+hypothesis.settings.load_profile("diffdemo")
 
 # Small enough that a step takes about a millisecond; the architecture is otherwise the real one.
 TINY = {"channels": (16, 16), "blocks_per_level": 1, "time_embedding_dim": 32, "num_heads": 2, "patch_size": 2}

@@ -16,7 +16,20 @@ import diffdemo
 from diffdemo.data import make_toy_dataset
 
 ROOT = Path(__file__).parent.parent
-SMALL = "--size small --channels 8,8,8 --time-embedding-dim 16 --num-heads 2 --batch-size 8 --warmup-images 80".split()
+SMALL = [
+    "--size",
+    "small",
+    "--channels",
+    "8,8,8",
+    "--time-embedding-dim",
+    "16",
+    "--num-heads",
+    "2",
+    "--batch-size",
+    "8",
+    "--warmup-images",
+    "80",
+]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from train.resume import remember, settings_of
 from train.samples import draw_samples, draw_summary
 from train.settings import Settings
 
-
 # What --size changes besides the network, for flags that are not named. The reference is the classic recipe; the small
 # one is what made the best pictures for its minutes on two CPU cores, and is what the flags' defaults say.
 REFERENCE_RECIPE = {

@@ -1,11 +1,11 @@
 // Gradio runs this once per viewer, with `element` (its root), `props` and `watch`.
-// A message is {run, state, lanes: [{title, seeds, steps, size}], frames: {index: [frame or null, ...]}} with one frame a
+// A message is {run, state, lanes: [{title, detail, seeds, steps, size}], frames: {index: [frame or null, ...]}} with one frame a
 // lane: {step, t, snr, nfe, ms, seconds, x_t, x0}, its pictures as base64 of uint8 RGB. {stopped: true} ends a run early.
 
 const REPLAY_MS = 70;
 const PANELS = [
-  { key: "x_t", letter: "x", index: "t", caption: "what the network sees" },
-  { key: "x0", letter: "x̂", index: "0", caption: "its guess of the clean picture" },
+  { key: "x_t", letter: "x", index: "t", caption: "the noisy picture" },
+  { key: "x0", letter: "x", index: "0", caption: "the network's guess" },
 ];
 const STATS = [
   ["step", "step", (frame, lane) => `${frame.step} / ${lane.steps}`],
@@ -21,6 +21,7 @@ let run = null; // {id, state, lanes, frames: Map from index to frames, order: s
 let shown = 0; // position in run.order
 let following = true; // whether new frames are shown as they come
 let replay = null;
+let pending = null; // the next drawing, if one is due
 
 function make(tag, className = "", text = "") {
   const node = document.createElement(tag);
@@ -89,7 +90,9 @@ function buildLane(lane) {
     cell.append(make("dt", "", name), lane.stats[key]);
     stats.append(cell);
   }
-  node.append(make("h3", "lane-title", lane.title), panels, stats);
+  const heading = make("h3", "lane-title", lane.title);
+  heading.append(make("span", "detail", lane.detail));
+  node.append(heading, panels, stats);
   return node;
 }
 
@@ -171,9 +174,15 @@ function receive() {
   run.state = message.state;
   for (const [index, frames] of Object.entries(message.frames)) run.frames.set(Number(index), frames);
   run.order = [...run.frames.keys()].sort((a, b) => a - b);
+  if (!pending) pending = requestAnimationFrame(refresh);
+  if (fresh && !first && message.state === "running") reveal();
+}
+
+// Drawing waits for the browser's next frame, so that a slow one skips pictures rather than falling behind.
+function refresh() {
+  pending = null;
   show(following ? run.order.length - 1 : shown);
   describe();
-  if (fresh && !first && message.state === "running") reveal();
 }
 
 // On a phone the button is far below the pictures.

@@ -2,7 +2,6 @@
 
 import base64
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -15,36 +14,24 @@ def pack(images: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(images)).decode("ascii")
 
 
-class Viewer(gr.HTML):
-    """Shows one run, or several in lockstep, of which the browser keeps every frame it was sent.
+def viewer(label: str, elem_id: str) -> gr.HTML:
+    """A viewer of one run, or of several in lockstep, of which the browser keeps every frame it was sent.
 
     Its value is one message, see `diffdemo.ui.runs.stream`; frames add up until a message names another run. The
-    template is constant, because Gradio would run a value inside a template as JavaScript.
+    template is constant, because Gradio would run a value inside a template as JavaScript. It is no subclass of
+    gr.HTML, because for each of those Gradio writes a stub file into the source folder.
 
     Args:
         label: what is shown, for screen readers.
         elem_id: id of the element.
     """
-
-    def __init__(self, label: str, elem_id: str):
-        super().__init__(
-            None,
-            label=label,
-            elem_id=elem_id,
-            html_template='<div class="viewer"></div>',
-            css_template=(_HERE / "viewer.css").read_text("utf-8"),
-            js_on_load=(_HERE / "viewer.js").read_text("utf-8"),
-            apply_default_css=False,
-        )
-
-    def preprocess(self, payload: Any) -> Any:
-        """The message as it is."""
-        return payload
-
-    def postprocess(self, value: dict | None) -> dict | None:
-        """The message as it is."""
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        """Any JSON object."""
-        return {"type": "object"}
+    return gr.HTML(
+        None,
+        label=label,
+        elem_id=elem_id,
+        elem_classes="viewer-block",
+        html_template='<div class="viewer"></div>',
+        css_template=(_HERE / "viewer.css").read_text("utf-8"),
+        js_on_load=(_HERE / "viewer.js").read_text("utf-8"),
+        apply_default_css=False,
+    )

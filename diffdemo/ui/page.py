@@ -1,0 +1,66 @@
+"""The page: its tabs, its looks, and how it is served."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio as gr
+
+from diffdemo.errors import DiffdemoError
+from diffdemo.ui import api, compare, generate, options, wiring
+from diffdemo.ui.runs import Stops
+from diffdemo.ui.shelf import Shelf
+
+TITLE = "diffdemo · watch noise turn into pictures"
+HEADING = "# diffdemo\nSmall diffusion models on CIFAR-10: watch noise turn into a picture."
+THEME = gr.themes.Default(
+    primary_hue="indigo",
+    neutral_hue="slate",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+).set(  # legible on a projector, which the theme's own greys are not
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+)
+# What launch() must be told for this page, wherever it is served.
+SERVING = {
+    "theme": THEME,
+    "css_paths": [Path(__file__).with_name("page.css")],
+    "footer_links": ["api", "settings"],
+    "run_history": False,
+    "ssr_mode": False,
+    "max_file_size": "2mb",
+    "show_error": False,  # toasts show the sentences we raise, and no details of anything else
+    "share": False,
+}
+
+
+def build(shelf: Shelf) -> gr.Blocks:
+    """The page, ready for `launch(**SERVING)`."""
+    stops = Stops()
+    with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
+        gr.Markdown(HEADING, elem_classes="masthead")
+        if shelf.problems:
+            sentences = [f"- **{wiring.plain(key)}** {wiring.plain(why)}" for key, why in shelf.problems.items()]
+            gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")
+        with gr.Tab("Generate", id="generate"):
+            generate.connect(page, shelf, stops, generate.layout(shelf))
+        with gr.Tab("Compare", id="compare") as tab:
+            compare.connect(tab, shelf, stops, compare.layout(shelf))
+        api.connect(shelf)
+    return page.queue(max_size=20)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Open the page and serve it until interrupted; exits with one sentence if that is impossible."""
+    chosen = options.read(arguments)
+    try:
+        page = build(Shelf.open(chosen.checkpoints, chosen.device))
+    except DiffdemoError as error:
+        sys.exit(str(error))
+    try:
+        page.launch(server_name=chosen.host, server_port=chosen.port, **SERVING)
+    except OSError as error:
+        sys.exit(f"The page cannot be served at {chosen.host or 'this machine'}, port {chosen.port}: {error}")

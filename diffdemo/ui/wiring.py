@@ -1,0 +1,110 @@
+"""What the tabs share: toasts, settings, the queue, the run that is on display before the first click."""
+
+import html
+import os
+import random
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import gradio as gr
+
+from diffdemo.errors import DiffdemoError
+from diffdemo.ui.runs import MOST_IMAGES, SAMPLER_TITLES, Stops
+
+# One run at a time: two at once on the same cores would make both slow. The queue tells visitors their place.
+QUEUE = {"concurrency_id": "network", "concurrency_limit": 1}
+PRIVATE = {"api_visibility": "private"}
+# Time limits of Gradio do not end a run of a generator function.
+SECONDS_ON_A_SPACE = 60.0
+
+SAMPLER_CHOICES = [(name, key) for key, name in SAMPLER_TITLES.items()]
+SAMPLER_INFO = "DPM-Solver++ needs the fewest steps; DDPM is the original; Heun evaluates the network twice a step."
+LATEX = [{"left": mark, "right": mark, "display": mark == "$$"} for mark in ("$$", "$")]
+
+
+def time_limit() -> float | None:
+    """Seconds a run may take: limited on a hosted Space, which many share, and nowhere else."""
+    return SECONDS_ON_A_SPACE if os.environ.get("SPACE_ID") else None
+
+
+@contextmanager
+def toasts() -> Iterator[None]:
+    """Turn the package's errors into toasts of one sentence; anything else stays Gradio's, which shows no details."""
+    try:
+        yield
+    except DiffdemoError as error:
+        # Toasts render HTML, and the sentence may quote what someone typed.
+        sentence = html.escape(str(error), quote=False)
+        raise gr.Error(sentence, print_exception=False) from error
+
+
+def plain(text: str) -> str:
+    """Text from a file or a visitor, escaped so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+|$~!&-])", r"\\\1", text)
+
+
+class Showcase:
+    """A run computed once in the background, for every visitor's first sight of the page."""
+
+    _workers = ThreadPoolExecutor(1, thread_name_prefix="showcase")
+
+    def __init__(self, make: Callable[[], object]):
+        self._result: Future = self._workers.submit(make)
+
+    def __call__(self) -> object:
+        """The result; waits for it in the first second after the start."""
+        with toasts():
+            return self._result.result()
+
+
+def new_seed() -> str:
+    """A seed nobody chose, short enough to read out."""
+    return str(random.randrange(1_000_000))
+
+
+def visitor(request: gr.Request, tab: str) -> str:
+    """A name for one tab of one open page."""
+    return f"{request.session_hash}/{tab}"
+
+
+def progress_on(component: gr.Radio) -> dict:
+    """Show the place in the queue in a corner of `component`; on the viewer, Gradio would fade the pictures."""
+    return {"show_progress": "minimal", "show_progress_on": component}
+
+
+def buttons(name: str) -> tuple[gr.Button, gr.Button]:
+    """The tab's two actions, on top of its settings: always in sight, and right below the pictures on a phone."""
+    with gr.Row(elem_classes="actions"):
+        return gr.Button(name, variant="primary", min_width=120, scale=3), gr.Button("Stop", min_width=80, scale=1)
+
+
+def steps_and_guidance(settings: dict, has_classes: bool, prefix: str = "") -> tuple[gr.Number, gr.Number]:
+    """Two fields without limits of their own: our checks answer in one sentence what no browser explains."""
+    with gr.Row():
+        steps = gr.Number(settings["steps"], label=f"{prefix}Steps", min_width=100)
+        guidance = gr.Number(
+            settings["guidance"], label=f"{prefix}Guidance", step=0.5, min_width=100, visible=has_classes
+        )
+    return steps, guidance
+
+
+def noise_settings(seed: str, count: int) -> tuple[gr.Textbox, gr.Slider]:
+    """Seed, a button for a new one, and the number of images."""
+    with gr.Row(elem_classes="seed-row"):
+        box = gr.Textbox(seed, label="Seed", max_lines=1, scale=3, min_width=120)
+        button = gr.Button("New seed", scale=1, min_width=96, size="sm")
+    number = gr.Slider(1, MOST_IMAGES, count, step=1, label="Images", min_width=130, buttons=[])
+    button.click(new_seed, outputs=box, queue=False, **PRIVATE)
+    return box, number
+
+
+def connect_stop(button: gr.Button, run, viewer: gr.HTML, stops: Stops, tab: str) -> None:
+    """Let a Stop button end `run`: before its next step, and also while it still waits in the queue."""
+
+    def stop(request: gr.Request) -> dict:
+        stops.stop(visitor(request, tab))
+        return {"stopped": True}
+
+    button.click(stop, outputs=viewer, cancels=[run], queue=False, show_progress="hidden", **PRIVATE)

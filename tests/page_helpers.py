@@ -1,0 +1,73 @@
+"""What tests do with the page in a browser, in a word each."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from playwright.sync_api import Browser, Page
+
+from benchmarks.browser import viewer, wait_for_run
+
+
+@contextmanager
+def visits(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """A function that opens the page; afterwards no page may have asked another host or reported an error.
+
+    Every page has lists of what was `requested` and of `complaints` in the console so far, by all of them.
+    """
+    contexts, requests, complaints = [], [], []
+
+    def open_one(width: int = 1280, height: int = 900) -> Page:
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        page = contexts[-1].new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        wait_for_run(page, "generate")
+        page.requested, page.complaints = requests, complaints
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def pictures(page: Page, tab: str = "generate", panel: str = "x0", lane: int = 1) -> np.ndarray:
+    """What the canvases of a panel show, (N, 32, 32, 3) uint8."""
+    pixels = page.evaluate(
+        """selector => [...document.querySelectorAll(selector)].map(
+            canvas => [...canvas.getContext("2d").getImageData(0, 0, 32, 32).data])""",
+        f"{viewer(tab)} .lane:nth-child({lane}) .{panel} canvas",
+    )
+    return np.array(pixels, np.uint8).reshape(-1, 32, 32, 4)[..., :3]
+
+
+def fill(page: Page, **fields) -> None:
+    """Type into the visible fields of these labels."""
+    for label, value in fields.items():
+        name = {"Images": "number input for Images"}.get(label, label.replace("_", ": "))
+        page.get_by_label(name, exact=True).locator("visible=true").fill(str(value))
+
+
+def run(page: Page, tab: str = "generate", seconds: float = 60) -> str:
+    """Press the tab's button and wait for its run to finish; the run's name."""
+    previous = page.get_attribute(viewer(tab), "data-run")
+    page.get_by_role("button", name=tab.capitalize(), exact=True).click()
+    return wait_for_run(page, tab, previous, seconds=seconds)
+
+
+def open_compare(page: Page) -> None:
+    """Go to the Compare tab and wait for its first run."""
+    page.get_by_role("tab", name="Compare").click()
+    wait_for_run(page, "compare")
+
+
+def start_long_run(page: Page) -> None:
+    """Start a run of 1000 steps and wait for its first frame."""
+    previous = page.get_attribute(viewer("generate"), "data-run")
+    fill(page, Steps=1000)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    wait_for_run(page, "generate", previous, "running")

@@ -1,0 +1,139 @@
+"""The page's named endpoints, and the command line of app.py."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from benchmarks.browser import open_shelf, served
+from diffdemo.ui import options, wiring
+from diffdemo.ui.page import main
+from diffdemo.ui.runs import Lane
+from diffdemo.ui.shelf import Shelf
+
+
+@pytest.fixture(scope="module")
+def shelf(tiny_checkpoints) -> Shelf:
+    return open_shelf(tiny_checkpoints)
+
+
+@pytest.fixture(scope="module")
+def client(shelf):
+    with served(shelf) as address:
+        yield Client(address, verbose=False)
+
+
+def test_the_api_returns_the_pictures_of_the_seeds(client, shelf):
+    seed = 2**64 - 2
+    gallery, settings = client.predict(
+        model="simple_unet", class_name="dog", steps=6, seed=str(seed), n=2, sampler="heun", guidance=1.5,
+        api_name="/generate",
+    )  # fmt: skip
+    expected = shelf["simple_unet"].sample("dog", steps=6, seeds=[seed, seed + 1], sampler="heun", guidance_scale=1.5)
+    assert np.array_equal([np.asarray(Image.open(item["image"])) for item in gallery], expected)
+    assert settings["seeds"] == [str(seed), str(seed + 1)]
+    assert settings["network_evaluations"] == 22
+
+
+def test_the_api_compares(client, shelf):
+    *galleries, settings = client.predict(steps_a=3, steps_b=4, seed="9", n=1, api_name="/compare")
+    for gallery, key, steps in zip(galleries, ("simple_unet", "attention_unet"), (3, 4), strict=True):
+        expected = shelf[key].sample("horse", steps=steps, seeds=[9])
+        assert np.array_equal(np.asarray(Image.open(gallery[0]["image"])), expected[0])
+    assert [side["model"] for side in settings] == ["simple_unet", "attention_unet"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"steps": 0}, "steps must be a whole number from 1 to 1000, not 0."),
+        ({"steps": "abc"}, "steps must be a whole number from 1 to 1000, not 'abc'."),
+        ({"steps": 3.5}, "steps must be a whole number from 1 to 1000, not 3.5."),
+        ({"n": 9}, "the number of images must be a whole number from 1 to 8, not 9."),
+        ({"model": "vae"}, "There is no model 'vae'; choose one of: simple_unet, attention_unet."),
+        ({"class_name": "cow"}, "There is no class 'cow'; choose one of: airplane"),
+        ({"sampler": "euler"}, "There is no sampler 'euler'; choose one of: "),
+        ({"seed": str(2**64 - 1), "n": 2}, "seed must leave room for 2 images below 2^64"),
+    ],
+)
+def test_the_api_refuses_in_one_sentence(client, wrong, sentence):
+    with pytest.raises(AppError) as error:
+        client.predict(**wrong, api_name="/generate")
+    assert sentence in str(error.value)
+
+
+def test_unexpected_errors_show_no_details(client, monkeypatch):
+    monkeypatch.setattr(Lane, "advance", lambda *_: 1 / 0)
+    with pytest.raises(AppError) as error:
+        client.predict(api_name="/generate")
+    assert "division" not in str(error.value)
+
+
+def test_a_space_ends_long_runs(client, monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "someone/diffdemo")
+    monkeypatch.setattr(wiring, "SECONDS_ON_A_SPACE", 0.01)
+    with pytest.raises(AppError, match=r"A run may take 0\.01 seconds here; ask for fewer steps or images\."):
+        client.predict(steps=1000, api_name="/generate")
+
+
+def test_only_the_two_actions_are_public(client):
+    described = client.view_api(return_format="dict")
+    assert set(described["named_endpoints"]) == {"/generate", "/compare"}
+    assert described["unnamed_endpoints"] == {}
+
+
+def test_options_come_from_flags_then_from_the_environment():
+    environment = {"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "7001"}
+    assert (options.read([], environment).host, options.read([], environment).port) == ("0.0.0.0", 7001)
+    chosen = options.read(["--port", "80", "--host", "::1", "--device", "cpu", "--checkpoints", "x"], environment)
+    assert vars(chosen) == {"host": "::1", "port": 80, "device": "cpu", "checkpoints": "x"}
+    assert options.read(["--nonsense"], {"SPACE_ID": "someone/diffdemo"}).port is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (["--port", "99999"], {}, "port must be a whole number from 1 to 65535, not '99999'."),
+        ([], {"GRADIO_SERVER_PORT": "abc"}, "port must be a whole number from 1 to 65535, not 'abc'."),
+        (["--nonsense"], {}, "Unrecognized arguments: --nonsense; python app.py --help lists what there is."),
+        (["--port"], {}, "Argument --port: expected one argument; python app.py --help lists what there is."),
+    ],
+)
+def test_wrong_flags_get_one_sentence(arguments, environment, sentence):
+    with pytest.raises(SystemExit) as stop:
+        options.read(arguments, environment)
+    assert stop.value.code == sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--checkpoints", "{tmp}/nowhere"], "There is no checkpoint in {tmp}/nowhere; train a model or name another"),
+        (["--checkpoints", "{tmp}"], "There is no checkpoint in {tmp}; train a model or name another folder."),
+        (["--device", "tpu"], "There is no device 'tpu'; choose one of: auto, cpu, cuda, mps."),
+    ],
+)
+def test_a_page_that_cannot_open_says_why(arguments, sentence, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main([argument.format(tmp=tmp_path) for argument in arguments])
+    assert sentence.format(tmp=tmp_path) in stop.value.code
+
+
+def test_a_taken_port_is_one_sentence(tiny_checkpoints, client):
+    port = client.src.rstrip("/").rsplit(":", 1)[1]
+    with pytest.raises(SystemExit) as stop:
+        main(["--checkpoints", str(tiny_checkpoints), "--port", port, "--host", "127.0.0.1"])
+    assert stop.value.code.startswith(f"The page cannot be served at 127.0.0.1, port {port}")
+
+
+def test_app_py_exits_with_one_line_and_a_code(tmp_path):
+    app = Path(__file__).parent.parent / "app.py"
+    command = [sys.executable, str(app), "--checkpoints", str(tmp_path)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 1
+    assert finished.stderr.strip() == f"There is no checkpoint in {tmp_path}; train a model or name another folder."

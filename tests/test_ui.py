@@ -1,0 +1,194 @@
+"""The page without a browser: runs as messages, the shelf of models, the named endpoints, and the command line."""
+
+import base64
+import itertools
+import json
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from benchmarks.browser import open_shelf
+from diffdemo import RequestError
+from diffdemo.errors import CheckpointError
+from diffdemo.generator import Generator
+from diffdemo.ui import compare, generate, runs, wiring
+from diffdemo.ui.page import build
+from diffdemo.ui.runs import Lane, Stops, stream, whole
+from diffdemo.ui.shelf import Shelf, about
+
+
+@pytest.fixture(scope="module")
+def shelf(tiny_checkpoints) -> Shelf:
+    return open_shelf(tiny_checkpoints)
+
+
+def lane(shelf: Shelf, steps: int = 5, seeds=(1, 2), model: str = "simple_unet", **changes) -> Lane:
+    settings = {"class_name": "cat", "sampler": "ddim", "guidance": 1, **changes}
+    return Lane.start(shelf[model], steps=steps, seeds=list(seeds), **settings)
+
+
+def shown_pixels(packed: str, count: int) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(packed), np.uint8).reshape(count, 32, 32, 3)
+
+
+def test_the_last_frame_holds_the_finished_pictures(shelf):
+    frames = whole(stream([lane(shelf)]))["frames"]
+    expected = shelf["simple_unet"].sample("cat", steps=5, seeds=[1, 2], sampler="ddim", guidance_scale=1)
+    assert list(frames) == ["0", "1", "2", "3", "4"]
+    assert np.array_equal(shown_pixels(frames["4"][0]["x0"], 2), expected)
+
+
+def test_messages_come_at_most_twenty_times_a_second_and_lose_no_frame(shelf, monkeypatch):
+    clock = itertools.count(0, 0.002)  # every look at the clock takes 2 ms
+    monkeypatch.setattr(runs, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    messages = list(stream([lane(shelf, steps=60)]))
+    times = [max(frame[0]["seconds"] for frame in message["frames"].values()) for message in messages]
+    assert list(messages[0]["frames"]) == ["0"]
+    assert "59" in messages[-1]["frames"]
+    assert all(later - earlier >= 0.05 for earlier, later in itertools.pairwise(times[:-1]))
+    assert len(messages) < 20
+    for earlier, dropped, later in zip(messages, messages[1:], messages[2:], strict=False):
+        assert set(dropped["frames"]) <= set(earlier["frames"]) | set(later["frames"])
+    assert len(set().union(*(message["frames"] for message in messages))) == 60
+
+
+def test_a_long_run_is_thinned_but_keeps_its_first_and_last_frame(shelf):
+    frames = whole(stream([lane(shelf, steps=252, seeds=[1])]))["frames"]
+    assert [int(index) for index in frames] == [*range(0, 252, 3), 251]
+
+
+def test_lanes_of_different_lengths_end_each_at_its_own_step(shelf):
+    frames = whole(stream([lane(shelf, steps=3), lane(shelf, steps=5, model="attention_unet")]))["frames"]
+    assert [frame[0] and frame[0]["step"] for frame in frames.values()] == [1, 2, 3, None, None]
+    assert [frame[1]["step"] for frame in frames.values()] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("guidance", "class_name", "factor"), [(1, "cat", 1), (3, "cat", 2), (3, "any", 1)])
+def test_guidance_counts_as_two_evaluations(shelf, guidance, class_name, factor):
+    running = lane(shelf, steps=4, sampler="heun", guidance=guidance, class_name=class_name)
+    frames = whole(stream([running]))["frames"]
+    assert frames["3"][0]["nfe"] == 7 * factor == running.report()["network_evaluations"]
+
+
+def test_a_run_that_is_halted_takes_no_further_step(shelf):
+    running = lane(shelf, steps=50)
+    halted = iter([False, False, True, True])
+    *_, last = stream([running], lambda: next(halted))
+    assert last["state"] == "stopped"
+    assert running.last.index == 2
+    assert "2" in last["frames"]
+
+
+def test_closing_a_stream_closes_the_run(shelf):
+    running = lane(shelf, steps=50)
+    messages = stream([running])
+    next(messages)
+    messages.close()
+    assert next(running.steps, None) is None
+    assert running.last.index == 0
+
+
+def test_a_run_ends_at_its_deadline(shelf):
+    *_, last = stream([lane(shelf, steps=50)], seconds=0)
+    assert last["state"] == "late"
+    assert list(last["frames"]) == ["0"]
+
+
+def test_only_a_space_has_a_deadline(monkeypatch):
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert wiring.time_limit() is None
+    monkeypatch.setenv("SPACE_ID", "someone/diffdemo")
+    assert wiring.time_limit() == wiring.SECONDS_ON_A_SPACE
+
+
+def test_stop_ends_the_visitors_own_run_only():
+    stops = Stops()
+    with stops.listening("a") as a, stops.listening("b") as b:
+        stops.stop("a")
+        assert a() and not b()
+    with stops.listening("a") as a:
+        assert not a()
+
+
+def test_a_toast_shows_what_was_typed_as_text():
+    with pytest.raises(gr.Error) as error, wiring.toasts():
+        raise RequestError("seed must be a number, not '<b>'.")
+    assert error.value.message == "seed must be a number, not '&lt;b&gt;'."
+
+
+def test_text_from_a_checkpoint_is_no_markdown():
+    assert wiring.plain("[a](b) <i>_x_") == r"\[a\]\(b\) \<i\>\_x\_"
+
+
+def unconditional(model: Generator) -> Generator:
+    """The same network as a model without classes."""
+    info = replace(model.info, classes=(), model={**model.info.model, "num_classes": 0})
+    return Generator(info.build_network(), info, "cpu")
+
+
+def test_an_unconditional_model_offers_no_class_and_refuses_one(shelf):
+    mixed = Shelf({"simple_unet": unconditional(shelf["simple_unet"]), "attention_unet": shelf["attention_unet"]}, {})
+    assert mixed.classes("simple_unet", "attention_unet") == ["any"]
+    assert len(mixed.classes("attention_unet")) == 11
+    with pytest.raises(RequestError, match="simple_unet is unconditional and takes no class"):
+        generate.start(mixed, "simple_unet", "cat", 3, "ddim", 1, "0", 1)
+    with pytest.raises(RequestError, match="takes no guidance but 1"):
+        generate.start(mixed, "simple_unet", "any", 3, "ddim", 2, "0", 1)
+    assert generate.first_settings_of(mixed, "simple_unet")["class_name"] == "any"
+    assert generate.first_settings_of(mixed, "simple_unet")["guidance"] == 1
+    build(mixed)
+    first = whole(stream([generate.start(mixed, "simple_unet", "any", 3, "ddim", 1, "0", 1)]))
+    assert first["state"] == "done"
+
+
+def test_the_first_run_is_the_same_on_every_start(shelf):
+    first, second = (generate.first_run(shelf)["frames"] for _ in range(2))
+    assert [frame[0]["x0"] for frame in first.values()] == [frame[0]["x0"] for frame in second.values()]
+
+
+def test_unlinked_noise_takes_the_following_seeds(shelf):
+    side = ("simple_unet", 3, "ddim", 1)
+    assert [run.seeds for run in compare.start(shelf, "cat", "5", 2, True, side, side)] == [[5, 6], [5, 6]]
+    assert [run.seeds for run in compare.start(shelf, "cat", "5", 2, False, side, side)] == [[5, 6], [7, 8]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "is truncated or was changed"),
+        (lambda folder: (folder / "config.json").write_text("{"), "cannot be read as JSON"),
+        (lambda folder: (folder / "config.json").write_text('{"format": 1}'), "was edited or is damaged"),
+        (shutil.rmtree, "There is no checkpoint of simple_unet"),
+    ],
+    ids=["weights", "json", "edited", "missing"],
+)
+def test_the_page_opens_without_a_damaged_checkpoint_and_says_why(tiny_checkpoints, tmp_path, damage, sentence):
+    shutil.copytree(tiny_checkpoints, tmp_path / "checkpoints")
+    damage(tmp_path / "checkpoints" / "simple_unet")
+    shelf = open_shelf(tmp_path / "checkpoints")
+    assert shelf.keys == ["attention_unet"]
+    assert sentence in shelf.problems["simple_unet"]
+    shown = json.dumps(build(shelf).get_config_file(), default=str)
+    assert sentence.replace("_", r"\\_") in shown
+
+
+def test_what_a_checkpoint_is(shelf):
+    assert about(shelf["simple_unet"]) == (
+        "Simple UNet: 71,228 parameters, trained on 1,234 images in 1.5 minutes on a test; "
+        "predicts a mix of picture and noise (EDM)."
+    )
+    info = replace(shelf["simple_unet"].info, training={"minutes": "ages", "images_seen": 4_500_000})
+    edited = Generator(shelf["simple_unet"].network, info, "cpu")
+    assert "trained on 4,500,000 images in ages minutes;" in about(edited)
+
+
+def test_a_shelf_without_models_does_not_open(tiny_checkpoints, tmp_path):
+    shutil.copytree(tiny_checkpoints, tmp_path / "checkpoints")
+    for weights in (tmp_path / "checkpoints").glob("*/model.safetensors"):
+        weights.unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
+        open_shelf(tmp_path / "checkpoints")
