@@ -1,10 +1,12 @@
 """The parts networks are made of."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def zero_init(layer: nn.Module) -> nn.Module:
@@ -77,6 +79,15 @@ class ResidualBlock(nn.Module):
         return self.shortcut(x) + self.conv2(self.dropout(h))
 
 
+def _fast_backward(x: Tensor) -> AbstractContextManager:
+    """On a CPU the plain formula trains faster than the fused kernel, whose bf16 backward pass is slow.
+
+    Measured on one core, 64 positions, 4 heads of 32 channels, batch 64: 8 ms instead of 36 ms forward and backward.
+    """
+    train_on_cpu = x.device.type == "cpu" and torch.is_grad_enabled()
+    return sdpa_kernel(SDPBackend.MATH) if train_on_cpu else nullcontext()
+
+
 class SelfAttention(nn.Module):
     """Residual softmax self-attention over all H * W positions of (N, C, H, W), with `num_heads` heads."""
 
@@ -93,5 +104,6 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(self.norm(x)).permute(0, 2, 3, 1)  # (N, H, W, 3 C)
         qkv = qkv.reshape(n, height * width, 3, self.num_heads, c // self.num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, H W, C / heads) each
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # (N, H W, heads, C / heads)
+        with _fast_backward(x):
+            attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # (N, H W, heads, C / heads)
         return x + self.project(attended.reshape(n, height, width, c).permute(0, 3, 1, 2))
