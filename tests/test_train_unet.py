@@ -83,6 +83,7 @@ def test_a_run_killed_at_a_random_moment_resumes_to_the_same_bits(toy, tmp_path)
     assert killed.wait() == -signal.SIGKILL, f"it was over after {delay} s already; train longer in this test"
 
     out, _ = finish("--data", toy, "--out", tmp_path / "killed", "--resume")
+    assert "&&" not in diffdemo.load(str(tmp_path / "killed"), device="cpu").info.training["command"]
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
     assert f"python -m diffdemo sample --model {tmp_path / 'killed'} --class airplane" in out
 
@@ -160,10 +161,15 @@ def test_bad_flags_are_refused_with_a_sentence(toy, tmp_path, flags, sentence, m
 
 def test_a_run_is_neither_overwritten_nor_changed_half_way(toy, tmp_path):
     flags = ["--data", toy, "--model", "simple_unet", *SMALL, "--images", 80, "--out", tmp_path]
+    (tmp_path / "run.json").write_text("{}")  # left by a run that was killed before its first save
     finish(*flags)
     _, err = finish(*flags, code=2)
     assert "holds a run already; add --resume to go on with it" in err
     _, err = finish(*flags, "--resume", "--seed", 5, code=2)
     assert "--seed was 0 when the run began and cannot become 5" in err
     finish("--data", toy, "--resume", "--images", 160, "--out", tmp_path)
-    assert diffdemo.load(str(tmp_path), device="cpu").info.training["images_seen"] == 160
+    training = diffdemo.load(str(tmp_path), device="cpu").info.training
+    assert training["images_seen"] == 160
+    first, second = training["command"].split(" && ")
+    assert "--resume" not in first and "--images 80" in first
+    assert "--resume --images 160" in second

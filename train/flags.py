@@ -1,6 +1,7 @@
 """Command-line flags made from dataclasses, so that a setting is named, explained and checked in one place."""
 
 import inspect
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, field, fields
@@ -44,10 +45,8 @@ def run_command(main: Callable[..., None], *groups: type) -> None:
 
 
 def command_line() -> str:
-    """This process's command as it can be typed again, without --resume: what a checkpoint says about its making."""
-    import shlex
-
-    return shlex.join(["python", "-m", _module_name(), *(a for a in sys.argv[1:] if a != "--resume")])
+    """This process's command as it can be typed again."""
+    return shlex.join(["python", "-m", _module_name(), *sys.argv[1:]])
 
 
 def _module_name() -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 from diffdemo.checkpoint import write_json
 from diffdemo.errors import TrainingError
+from train.flags import command_line
+from train.state import STATE
 
 RUN = "run.json"
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.
@@ -14,11 +16,19 @@ CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", 
 CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images"}
 
 
-def remember(options: Any, settings: Any) -> None:
-    """Write the settings of a run that begins or goes on."""
-    write_json(
-        settings.out / RUN, {k: str(v) if isinstance(v, Path) else v for k, v in _all(options, settings).items()}
-    )
+def remember(options: Any, settings: Any) -> str:
+    """Write the settings of a run that begins or goes on; return the commands that made it, joined by &&.
+
+    A run that was interrupted and resumed as it was is still made by the one command it began with.
+    """
+    path = settings.out / RUN
+    asked = {name: str(value) if isinstance(value, Path) else value for name, value in _all(options, settings).items()}
+    stored = json.loads(path.read_text("utf-8")) if options.resume else {}
+    commands = stored.pop("commands", [])
+    if any(stored.get(name) != value for name, value in asked.items() if name != "resume"):
+        commands.append(command_line())
+    write_json(path, asked | {"commands": commands})
+    return " && ".join(commands)
 
 
 def settings_of(options: Any, settings: Any, given: set[str]) -> tuple[Any, Any]:
@@ -30,7 +40,7 @@ def settings_of(options: Any, settings: Any, given: set[str]) -> tuple[Any, Any]
     """
     path = settings.out / RUN
     if not options.resume:
-        if path.exists():
+        if (settings.out / STATE).exists():
             raise TrainingError(
                 f"{settings.out} holds a run already; add --resume to go on with it, or name another --out."
             )

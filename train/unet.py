@@ -13,7 +13,7 @@ from diffdemo.diffusion import Diffusion
 from diffdemo.errors import TrainingError
 from diffdemo.registry import ModelSpec, spec
 from diffdemo.schedule import NoiseSchedule
-from train.flags import command_line, flag, run_command
+from train.flags import flag, run_command
 from train.loop import Trainer
 from train.resume import remember, settings_of
 from train.samples import draw_samples, draw_summary
@@ -101,6 +101,7 @@ class UNetTask:
         self.model, self.config, self.diffusion = model, config, diffusion
         self.classes, self.class_dropout = classes, class_dropout
         self.network: nn.Module = model.build(config)
+        self.command = ""  # what made this run, for the checkpoint's description
 
     def loss(
         self, network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator, train: bool
@@ -126,7 +127,7 @@ class UNetTask:
                 "steps": min(20, self.diffusion.schedule.steps),
                 "guidance_scale": 2.0 if self.classes else 1.0,
             },
-            training=training | {"command": command_line()},
+            training=training | {"command": self.command},
         )
 
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor], training: dict) -> None:
@@ -156,7 +157,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     task = _task(options, train_data.classes)
     task.diffusion.to(device)
     trainer = Trainer(task, settings, train_data, val_data, device, options.resume)
-    remember(options, settings)
+    task.command = remember(options, settings)
     print(f"{options.model}: {parameter_count(task.network):,} parameters on {train_data.source}, {trainer.precision}.")
     trainer.run()
     draw_summary(settings.out, trainer.averaged.module, task.info({}), val_data)
