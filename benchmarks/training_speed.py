@@ -1,6 +1,6 @@
 """Training images per second: the naive way and ours, on the same network, in the same run.
 
-    python benchmarks/training_speed.py [--seconds 20] [--rounds 3] [--model simple_unet] [--threads 0]
+    python -m benchmarks.training_speed [--seconds 20] [--rounds 3] [--model simple_unet] [--threads 0]
 
 Naive is what a first script does: fp32 in NCHW, a DataLoader that decodes one picture at a time, an optimizer looping
 over parameters, and `.item()` in every step. Ours is `train.loop` as it ships. The two take turns, so that a machine

@@ -13,7 +13,7 @@ from train.state import STATE
 RUN = "run.json"
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.
 CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", "save_minutes", "device", "threads"}
-CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images"}
+CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images", "guidance_scale"}
 
 
 def remember(options: Any, settings: Any) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from diffdemo import validate
 from diffdemo.checkpoint import CheckpointInfo, load_network, parameter_count, save_checkpoint
 from diffdemo.data import load_dataset
 from diffdemo.device import choose_device
@@ -59,6 +60,7 @@ class Options:
     class_dropout: float = flag(
         0.1, "How often the class is hidden, 0 to 1, so that guidance has something to compare."
     )
+    guidance_scale: float = flag(4.0, "Guidance that the checkpoint is shown with; short training wants more of it.")
     epochs: int = flag(0, "End after so many epochs, in place of --images; 0 is not used.")
 
     def network_settings(self) -> dict:
@@ -101,7 +103,8 @@ class UNetTask:
         self.model, self.config, self.diffusion = model, config, diffusion
         self.classes, self.class_dropout = classes, class_dropout
         self.network: nn.Module = model.build(config)
-        self.command = ""  # what made this run, for the checkpoint's description
+        # For the checkpoint's description: what made it, and how it is best shown.
+        self.command, self.guidance_scale = "", 1.0
 
     def loss(
         self, network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator, train: bool
@@ -125,7 +128,7 @@ class UNetTask:
             defaults={
                 "sampler": "dpmpp",
                 "steps": min(20, self.diffusion.schedule.steps),
-                "guidance_scale": 2.0 if self.classes else 1.0,
+                "guidance_scale": self.guidance_scale if self.classes else 1.0,
             },
             training=training | {"command": self.command},
         )
@@ -147,6 +150,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     options, settings = settings_of(options, settings, given)
     if not options.resume:
         options, settings = _with_recipe(options, settings, given)
+    validate.real_number("--guidance-scale", options.guidance_scale, 0, validate.MAX_GUIDANCE)
     if options.threads:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
@@ -157,7 +161,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     task = _task(options, train_data.classes)
     task.diffusion.to(device)
     trainer = Trainer(task, settings, train_data, val_data, device, options.resume)
-    task.command = remember(options, settings)
+    task.command, task.guidance_scale = remember(options, settings), options.guidance_scale
     print(f"{options.model}: {parameter_count(task.network):,} parameters on {train_data.source}, {trainer.precision}.")
     trainer.run()
     draw_summary(settings.out, trainer.averaged.module, task.info({}), val_data)
