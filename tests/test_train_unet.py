@@ -173,3 +173,26 @@ def test_a_run_is_neither_overwritten_nor_changed_half_way(toy, tmp_path):
     first, second = training["command"].split(" && ")
     assert "--resume" not in first and "--images 80" in first
     assert "--resume --images 160" in second
+
+
+def test_the_reference_size_brings_the_classic_recipe_except_for_named_flags():
+    from train.settings import Settings
+    from train.unet import Options, _with_recipe
+
+    options, settings = _with_recipe(Options(model="simple_unet", size="reference"), Settings(lr=0.1), {"lr", "model"})
+    assert (options.prediction, options.noise_levels, options.epochs) == ("noise", "uniform", 200)
+    assert (settings.lr, settings.batch_size, settings.patience, settings.ema_decay) == (0.1, 200, 10, 0.9999)
+    options, _ = _with_recipe(Options(model="attention_unet", size="reference"), Settings(), {"images"})
+    assert options.epochs == 0  # whoever names images is not overruled by epochs
+    assert _with_recipe(Options(), Settings(), set()) == (Options(), Settings())
+
+
+def test_the_pair_differs_in_attention_alone():
+    from dataclasses import asdict
+
+    from diffdemo.registry import spec
+
+    for size in ("small", "reference"):
+        simple, attention = (asdict(spec(key).configure(size)) for key in ("simple_unet", "attention_unet"))
+        different = {name for name in simple if simple[name] != attention[name]}
+        assert different == {"attention_levels", "middle_attention"}

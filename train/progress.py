@@ -19,7 +19,7 @@ class Progress:
             total=100.0,
             initial=100 * settings.progress(images_seen, seconds),
             desc=settings.out.name,
-            bar_format="{desc}{percentage:6.1f}% |{bar:20}|{postfix}",
+            bar_format="{percentage:5.1f}% |{bar:20}| {desc}",  # tqdm would put a comma before a postfix
             mininterval=0.2 if sys.stderr.isatty() else 10,
         )
 
@@ -37,8 +37,9 @@ class Progress:
         by_images = (self.settings.images - images_seen) / max(speed, 1e-9)
         by_time = 60 * self.settings.max_minutes - seconds if self.settings.max_minutes else by_images
         left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, min(by_images, by_time))))
-        self._bar.set_postfix_str(
-            f"{images_seen:,} images, {speed:.1f} images/s, loss {self.loss:.4f}, {left} left", refresh=False
+        self._bar.set_description_str(
+            f"{self.settings.out.name}: {images_seen:,} images, {speed:.1f} images/s, loss {self.loss:.4f}, {left} left",
+            refresh=False,
         )
         self._bar.update(100 * done - self._bar.n)
 
