@@ -184,7 +184,8 @@ def test_the_reference_size_brings_the_classic_recipe_except_for_named_flags():
     assert (settings.lr, settings.batch_size, settings.patience, settings.ema_decay) == (0.1, 200, 10, 0.9999)
     options, _ = _with_recipe(Options(model="attention_unet", size="reference"), Settings(), {"images"})
     assert options.epochs == 0  # whoever names images is not overruled by epochs
-    assert _with_recipe(Options(), Settings(), set()) == (Options(), Settings())
+    untouched = Options(), Settings()
+    assert _with_recipe(*untouched, set()) == untouched
 
 
 def test_the_pair_differs_in_attention_alone():

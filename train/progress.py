@@ -37,10 +37,9 @@ class Progress:
         by_images = (self.settings.images - images_seen) / max(speed, 1e-9)
         by_time = 60 * self.settings.max_minutes - seconds if self.settings.max_minutes else by_images
         left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, min(by_images, by_time))))
-        self._bar.set_description_str(
-            f"{self.settings.out.name}: {images_seen:,} images, {speed:.1f} images/s, loss {self.loss:.4f}, {left} left",
-            refresh=False,
-        )
+        name = self.settings.out.name
+        line = f"{name}: {images_seen:,} images, {speed:.1f} images/s, loss {self.loss:.4f}, {left} left"
+        self._bar.set_description_str(line, refresh=False)
         self._bar.update(100 * done - self._bar.n)
 
     def say(self, sentence: str) -> None:
