@@ -292,13 +292,13 @@ class Trainer:
 
     def _training(self) -> dict:
         """What a checkpoint says about how it was trained."""
-        settings, last = self.settings, self.rows[-1] if self.rows else None
+        settings, recent = self.settings, self.rows[-20:]  # a single row is too noisy to stand for the loss reached
         return {
             "images_seen": self.images_seen,
             "minutes": round(self.seconds / 60, 1),
             "images_per_second": round(self.images_seen / max(self.seconds, 1e-9), 1),
             "hardware": hardware_name(self.device),
-            "loss": last and round(last.loss, 5),
+            "loss": round(sum(row.loss for row in recent) / len(recent), 5) if recent else None,
             "val_loss": next((round(row.val_loss, 5) for row in reversed(self.rows) if row.val_loss != ""), None),
             "skipped_steps": int(self.bad[0]),
             "seed": settings.seed,
