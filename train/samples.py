@@ -21,10 +21,11 @@ STRIP_COLUMNS = 8
 def draw_samples(folder: Path, network: nn.Module, info: CheckpointInfo, name: str) -> None:
     """`samples/<name>.png`: the same seeds at every moment of the run, one row for each class."""
     generator = _generator(network, info)
+    title = f"{name.replace('_', ' ')}, guidance {info.defaults['guidance_scale']:g}"
     rows = {}
     for class_name in info.classes or ("any",):
         rows[class_name] = generator.sample(class_name, seeds=range(PER_CLASS))
-    figures.class_grid(rows, folder / "samples" / f"{name}.png", title=name.replace("_", " "))
+    figures.class_grid(rows, folder / "samples" / f"{name}.png", title=title)
 
 
 def draw_summary(folder: Path, network: nn.Module, info: CheckpointInfo, data: Dataset) -> None:
