@@ -19,10 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from diffdemo import validate
 from diffdemo.atomic import write_atomically
 from diffdemo.diffusion import Diffusion
 from diffdemo.errors import CheckpointError, DiffdemoError
 from diffdemo.registry import ModelSpec, spec
+from diffdemo.samplers import SAMPLERS
 from diffdemo.schedule import NoiseSchedule
 
 FORMAT = 1
@@ -155,7 +157,7 @@ def read_info(folder: Path) -> CheckpointInfo:
         raise CheckpointError(
             f"{folder} is no checkpoint: it has no {CONFIG}; train one or name another folder."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON; restore the checkpoint or train it again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} does not describe a diffdemo checkpoint of format {FORMAT}; use one that does.")
@@ -180,6 +182,13 @@ def _check_parts(info: CheckpointInfo) -> None:
     missing = {"sampler", "steps", "guidance_scale"} - info.defaults.keys()
     if missing:
         raise ValueError(f"defaults has no {min(missing)}")
+    if not isinstance(info.parameters, int):
+        raise ValueError("parameters is no whole number")
+    if not all(isinstance(name, str) for name in info.classes):
+        raise ValueError("classes are not all names")
+    validate.choice("sampler", info.defaults["sampler"], list(SAMPLERS))
+    validate.steps(info.defaults["steps"], info.build_diffusion().schedule.steps)
+    validate.real_number("guidance_scale", info.defaults["guidance_scale"], 0, validate.MAX_GUIDANCE)
 
 
 def load_weights(folder: Path, info: CheckpointInfo) -> dict[str, Tensor]:
@@ -209,9 +218,11 @@ def load_weights(folder: Path, info: CheckpointInfo) -> dict[str, Tensor]:
 def load_network(folder: Path) -> tuple[nn.Module, CheckpointInfo]:
     """A checkpoint's network on the CPU, in evaluation mode, and its description."""
     info = read_info(folder)
+    # Weights first: they are verified, and an edited description cannot ask for a network that fills the memory.
+    weights = load_weights(folder, info)
     network = info.build_network()
     try:
-        network.load_state_dict(load_weights(folder, info))
+        network.load_state_dict(weights)
     except RuntimeError as error:
         reason = textwrap.shorten(str(error).splitlines()[-1], 200).rstrip(".")
         raise CheckpointError(

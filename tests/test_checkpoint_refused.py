@@ -199,3 +199,26 @@ def test_a_shard_that_is_missing_is_named(folder, monkeypatch):
     edit(folder, files={other: digest for other, digest in saved.files.items() if other != name})
     with refused(CheckpointError, "not those of attention_unet as its config.json describes it .Missing key"):
         load_network(folder)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"parameters": "many"},
+        {"classes": [1, 2]},
+        {"defaults": {"sampler": "zzz", "steps": 20, "guidance_scale": 2}},
+        {"defaults": {"sampler": "ddim", "steps": "abc", "guidance_scale": 2}},
+        {"defaults": {"sampler": "ddim", "steps": 20, "guidance_scale": "much"}},
+    ],
+    ids=str,
+)
+def test_a_description_of_the_wrong_types_is_blamed_on_the_checkpoint(folder, part):
+    edit(folder, **part)
+    with refused(CheckpointError, "config.json was edited or is damaged"):
+        read_info(folder)
+
+
+def test_json_nested_beyond_measure_is_refused(folder):
+    (folder / "config.json").write_text("[" * 100_000)
+    with refused(CheckpointError, "cannot be read as JSON"):
+        read_info(folder)

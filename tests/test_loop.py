@@ -198,6 +198,20 @@ def test_without_space_the_run_goes_on_keeps_the_last_state_and_says_so_at_the_e
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_picture_that_cannot_be_drawn_does_not_end_the_run(tmp_path, data, capsys):
+    task = MeanTask()
+
+    def draw(folder, network, name):
+        if name != "final":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    task.draw = draw
+    run = trainer(task, data, tmp_path)
+    run.run()
+    assert run.images_seen == 400
+    assert capsys.readouterr().err.count("Not drawn: [Errno 28] No space left on device") == 3
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_trains_to_finite_weights(tmp_path, data, precision):
     task = MeanTask()

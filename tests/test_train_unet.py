@@ -110,7 +110,7 @@ def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
     assert model.info.training["command"].startswith("python -m train.unet --threads 1")
 
     again = tmp_path / "again"
-    finish("--data", toy, *SMALL, "--init-from", first, "--images", 8, "--lr", 1e-12, "--ema-decay", 0, "--out", again)
+    finish("--data", toy, "--init-from", first, "--images", 8, "--lr", 1e-12, "--ema-decay", 0, "--out", again)
     before, after = load_file(first / "model.safetensors"), load_file(again / "model.safetensors")
     assert all(np.allclose(before[name], after[name], atol=1e-3) for name in before)
 
@@ -129,6 +129,8 @@ def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
         ("--class-dropout 2", "--class-dropout must be from 0 to 1, not 2"),
         ("--schedule sigmoid", "There is no noise schedule 'sigmoid'; choose one of: linear, cosine"),
         ("--init-from nowhere", "nowhere is no checkpoint"),
+        ("--lr abc", "Invalid value for '--lr'"),
+        ("--speed 3", "No such option: --speed"),
     ],
 )
 def test_bad_flags_are_refused_with_a_sentence(toy, tmp_path, flags, sentence, monkeypatch, capsys):
@@ -157,6 +159,31 @@ def test_bad_flags_are_refused_with_a_sentence(toy, tmp_path, flags, sentence, m
     assert sentence in error
     assert error.count("\n") == 1
     assert not os.path.exists(tmp_path / "run/state.safetensors")
+
+
+def test_weights_to_start_from_decide_the_network(toy, tiny_checkpoints, tmp_path):
+    simple = str(tiny_checkpoints / "simple_unet")
+    flags = ["--data", toy, "--init-from", simple, "--images", 8, "--out", tmp_path / "run"]
+    _, err = finish(*flags, "--channels", "8,8", code=2)
+    assert f"--channels is decided by the weights in {simple}; leave it out" in err
+    _, err = finish(*flags, "--model", "attention_unet", code=2)
+    assert f"{simple} holds a simple_unet, not a attention_unet; leave --model out" in err
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_sentence(toy, tmp_path):
+    (tmp_path / "file").write_text("")
+    _, err = finish("--data", toy, *SMALL, "--out", tmp_path / "file", code=1)
+    assert "Error: " in err and "cannot be used: File exists." in err and "Traceback" not in err
+
+
+def test_two_processes_do_not_train_in_one_folder(toy, tmp_path):
+    flags = ["--data", toy, "--model", "simple_unet", *SMALL, "--images", 10**7, "--out", tmp_path]
+    first = start(*flags)
+    wait_for(tmp_path / "run.json", first)
+    _, err = finish(*flags, code=2)
+    assert "Another process is training in" in err
+    first.kill()
+    first.wait()
 
 
 def test_a_run_is_neither_overwritten_nor_changed_half_way(toy, tmp_path):

@@ -5,11 +5,13 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, field, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from diffdemo.errors import DiffdemoError
+
+UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
 
 def flag(default: Any, text: str) -> Any:
@@ -20,19 +22,14 @@ def flag(default: Any, text: str) -> Any:
 def run_command(main: Callable[..., None], *groups: type) -> None:
     """Run `main(*objects, given)` with one object of each dataclass in `groups`, filled from the command line.
 
-    `given` is the set of the fields that were really named there. A DiffdemoError becomes its sentence on stderr and
-    exit code 2 for a bad request, as click does for its own; nobody sees a traceback for a mistyped flag.
+    `given` is the set of the fields that were really named there. Whatever a user can get wrong becomes one sentence on
+    stderr and exit code 2, trouble with files exit code 1.
     """
     owners = {f.name: group for group in groups for f in fields(group)}
 
     def command(context: typer.Context, **values: Any) -> None:
         given = {name for name in owners if context.get_parameter_source(name).name != "DEFAULT"}
-        try:
-            objects = [group(**{f.name: values[f.name] for f in fields(group)}) for group in groups]
-            main(*objects, given)
-        except DiffdemoError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(2) from None
+        main(*[group(**{f.name: values[f.name] for f in fields(group)}) for group in groups], given)
 
     parameters = [_parameter(f) for group in groups for f in fields(group)]
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
@@ -41,7 +38,19 @@ def run_command(main: Callable[..., None], *groups: type) -> None:
     command.__doc__ = main.__doc__
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(command)
-    app(args=sys.argv[1:], prog_name=f"python -m {_module_name()}")
+    try:
+        app(args=sys.argv[1:], prog_name=f"python -m {_module_name()}", standalone_mode=False)
+    except UsageError as error:
+        _fail(f"{error.format_message().rstrip('.?')}; python -m {_module_name()} --help lists the flags.", 2)
+    except DiffdemoError as error:
+        _fail(str(error), 2)
+    except OSError as error:
+        _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", 1)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    typer.echo(f"Error: {sentence}", err=True)
+    sys.exit(code)
 
 
 def command_line() -> str:

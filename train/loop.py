@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from diffdemo.data import Dataset
 from diffdemo.device import choose_precision, hardware_name
-from diffdemo.errors import CheckpointError, TrainingError
+from diffdemo.errors import CheckpointError, DiffdemoError, TrainingError
 from train.history import Row, write_history
 from train.progress import Progress
 from train.randomness import DataOrder, derive_seed, generator
@@ -229,10 +229,17 @@ class Trainer:
             self.waiting = 0 if val_loss < self.best_val_loss else self.waiting + 1
             self.best_val_loss = min(val_loss, self.best_val_loss)
             if epoch == 1 or epoch % 5 == 0:
-                self.task.draw(self.settings.out, self.averaged.module, f"epoch_{epoch:04}")
+                self._draw_quietly(f"epoch_{epoch:04}")
         every = self.settings.sample_every_images
         if every and self.images_seen // every > before // every:
-            self.task.draw(self.settings.out, self.averaged.module, f"images_{self.images_seen // every * every:09}")
+            self._draw_quietly(f"images_{self.images_seen // every * every:09}")
+
+    def _draw_quietly(self, name: str) -> None:
+        """Draw in the middle of a run; without room for the picture the run goes on and says so."""
+        try:
+            self.task.draw(self.settings.out, self.averaged.module, name)
+        except (DiffdemoError, OSError) as error:
+            self._progress.say(f"Not drawn: {error}")
 
     @torch.no_grad()
     def _validate(self) -> float:
@@ -249,7 +256,7 @@ class Trainer:
         """Save in the middle of a run; without room for it the run goes on and says so."""
         try:
             self._save()
-        except CheckpointError as error:
+        except (CheckpointError, OSError) as error:
             self._progress.say(f"Not saved: {error}")
             self._saved = time.monotonic()
 

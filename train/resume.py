@@ -1,6 +1,8 @@
 """Which settings a resumed run has: its own, kept in `run.json`, except for those that may change on the way."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,32 @@ from diffdemo.errors import TrainingError
 from train.flags import command_line
 from train.state import STATE
 
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody is kept out
+    fcntl = None
+
 RUN = "run.json"
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.
 CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", "save_minutes", "device", "threads"}
 CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images", "guidance_scale"}
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a run's folder; the system lets go of the lock however this process ends.
+
+    Raises:
+        TrainingError: another process is training in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        if fcntl:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TrainingError(f"Another process is training in {folder}; name another --out.") from None
+        yield
 
 
 def remember(options: Any, settings: Any) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from diffdemo import validate
 from diffdemo.checkpoint import CheckpointInfo, load_network, parameter_count, save_checkpoint
-from diffdemo.data import load_dataset
+from diffdemo.data import Dataset, load_dataset
 from diffdemo.device import choose_device
 from diffdemo.diffusion import Diffusion
 from diffdemo.errors import TrainingError
@@ -16,7 +16,7 @@ from diffdemo.registry import ModelSpec, spec
 from diffdemo.schedule import NoiseSchedule
 from train.flags import flag, run_command
 from train.loop import Trainer
-from train.resume import remember, settings_of
+from train.resume import alone, remember, settings_of
 from train.samples import draw_samples, draw_summary
 from train.settings import Settings
 
@@ -30,6 +30,9 @@ REFERENCE_RECIPE = {
     "noise_levels": "uniform",
     "ema_decay": 0.9999,
 }
+# What a checkpoint to start from has decided already.
+FIXED_BY_WEIGHTS = {"size", "channels", "blocks_per_level", "patch_size", "num_heads", "time_embedding_dim", "dropout"}
+FIXED_BY_WEIGHTS |= {"schedule", "schedule_steps", "beta_start", "beta_end", "prediction"}
 REFERENCE_EPOCHS = {"simple_unet": 200, "attention_unet": 50}
 
 
@@ -153,20 +156,33 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     validate.real_number("--guidance-scale", options.guidance_scale, 0, validate.MAX_GUIDANCE)
     if options.threads:
         torch.set_num_threads(options.threads)
-    device = choose_device(options.device)
+    choose_device(options.device)  # a wrong device or width is said before any data is read
+    options.network_settings()
     train_data, val_data = load_dataset(options.data, "train"), load_dataset(options.data, "test")
     if options.epochs:
         settings = replace(settings, images=options.epochs * len(train_data))
     torch.manual_seed(settings.seed)
-    task = _task(options, train_data.classes)
+    with alone(settings.out):
+        task, network = _train(options, settings, train_data, val_data, given)
+        draw_summary(settings.out, network, task.info({}), val_data)
+    print(f"The checkpoint lies in {settings.out}. To sample from it:")
+    print(f"  python -m diffdemo sample --model {settings.out} --class {task.classes[0]} --steps 20 -n 4 --out out.png")
+
+
+def _train(
+    options: Options, settings: Settings, train_data: Dataset, val_data: Dataset, given: set[str]
+) -> tuple[UNetTask, nn.Module]:
+    """Run the training to its end; return the task and the averaged network."""
+    device = choose_device(options.device)
+    task = _task(options, train_data.classes, given)
     task.diffusion.to(device)
     trainer = Trainer(task, settings, train_data, val_data, device, options.resume)
     task.command, task.guidance_scale = remember(options, settings), options.guidance_scale
-    print(f"{options.model}: {parameter_count(task.network):,} parameters on {train_data.source}, {trainer.precision}.")
+    print(
+        f"{task.model.key}: {parameter_count(task.network):,} parameters on {train_data.source}, {trainer.precision}."
+    )
     trainer.run()
-    draw_summary(settings.out, trainer.averaged.module, task.info({}), val_data)
-    print(f"The checkpoint lies in {settings.out}. To sample from it:")
-    print(f"  python -m diffdemo sample --model {settings.out} --class {task.classes[0]} --steps 20 -n 4 --out out.png")
+    return task, trainer.averaged.module
 
 
 def _with_recipe(options: Options, settings: Settings, given: set[str]) -> tuple[Options, Settings]:
@@ -181,7 +197,7 @@ def _with_recipe(options: Options, settings: Settings, given: set[str]) -> tuple
     )
 
 
-def _task(options: Options, classes: tuple[str, ...]) -> UNetTask:
+def _task(options: Options, classes: tuple[str, ...], given: set[str]) -> UNetTask:
     """The task that the options ask for, on a data set of these classes."""
     model = spec(options.model)
     diffusion = Diffusion(options.noise_schedule(), options.prediction, options.weighting, options.noise_levels)
@@ -189,6 +205,12 @@ def _task(options: Options, classes: tuple[str, ...]) -> UNetTask:
         config = model.configure(options.size, num_classes=len(classes), **options.network_settings())
         return UNetTask(model, config, diffusion, classes, options.class_dropout)
     network, info = load_network(Path(options.init_from))
+    if (fixed := sorted(given & FIXED_BY_WEIGHTS)) and not options.resume:
+        raise TrainingError(
+            f"--{fixed[0].replace('_', '-')} is decided by the weights in {options.init_from}; leave it out."
+        )
+    if "model" in given and options.model != info.key:
+        raise TrainingError(f"{options.init_from} holds a {info.key}, not a {options.model}; leave --model out.")
     if info.classes != classes:
         raise TrainingError(
             f"{options.init_from} knows the classes {', '.join(info.classes)}, but the data has {', '.join(classes)}; "

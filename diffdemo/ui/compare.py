@@ -18,7 +18,7 @@ NAMES = ("A", "B")
 ENLARGED = 8  # pixels on the slider for each of the picture's
 
 EXPLANATION = (
-    "Both start from the same noise, so what differs in the end is the work of the model and its settings alone. "
+    "With the same noise for both, what differs in the end is the work of the model and its settings alone. "
     "Change one thing at a time."
 )
 

@@ -61,6 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DiffdemoError as error:
         sys.exit(str(error))
     try:
-        page.launch(server_name=chosen.host, server_port=chosen.port, **SERVING)
-    except OSError as error:
-        sys.exit(f"The page cannot be served at {chosen.host or 'this machine'}, port {chosen.port}: {error}")
+        # Gradio's own words at the start and on failure are about its Python interface, which is not what people typed.
+        page.launch(server_name=chosen.host, server_port=chosen.port, quiet=True, prevent_thread_lock=True, **SERVING)
+    except OSError:
+        where = f"{chosen.host or 'this machine'}, port {chosen.port or '7860 to 7959'}"
+        sys.exit(f"The page cannot be served at {where}, because something else is; choose another --port.")
+    print(f"diffdemo is at {page.local_url} (Ctrl-C ends it).", flush=True)
+    page.block_thread()
