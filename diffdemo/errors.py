@@ -24,3 +24,7 @@ class DataError(DiffdemoError):
 
 class TrainingError(DiffdemoError):
     """A training run cannot start or cannot go on."""
+
+
+class Interrupted(TrainingError):
+    """A training run was asked to stop and saved itself."""

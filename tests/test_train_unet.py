@@ -95,7 +95,7 @@ def test_an_interrupted_run_saves_itself_and_says_how_to_go_on(toy, tmp_path):
     wait_for(tmp_path / "state.safetensors", run)
     run.send_signal(signal.SIGTERM)
     _, err = run.communicate(timeout=60)
-    assert run.returncode == 2
+    assert run.returncode == 130
     assert "Interrupted and saved after" in err
     assert "go on with --resume" in err
     assert "Traceback" not in err

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from diffdemo.errors import DiffdemoError
+from diffdemo.errors import DiffdemoError, Interrupted
 
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
@@ -23,7 +23,7 @@ def run_command(main: Callable[..., None], *groups: type) -> None:
     """Run `main(*objects, given)` with one object of each dataclass in `groups`, filled from the command line.
 
     `given` is the set of the fields that were really named there. Whatever a user can get wrong becomes one sentence on
-    stderr and exit code 2, trouble with files exit code 1.
+    stderr and exit code 2, trouble with files exit code 1, Ctrl-C exit code 130.
     """
     owners = {f.name: group for group in groups for f in fields(group)}
 
@@ -42,6 +42,8 @@ def run_command(main: Callable[..., None], *groups: type) -> None:
         app(args=sys.argv[1:], prog_name=f"python -m {_module_name()}", standalone_mode=False)
     except UsageError as error:
         _fail(f"{error.format_message().rstrip('.?')}; python -m {_module_name()} --help lists the flags.", 2)
+    except Interrupted as error:
+        _fail(str(error), 130)
     except DiffdemoError as error:
         _fail(str(error), 2)
     except OSError as error:

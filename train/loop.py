@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from diffdemo.data import Dataset
 from diffdemo.device import choose_precision, hardware_name
-from diffdemo.errors import CheckpointError, DiffdemoError, TrainingError
+from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, TrainingError
 from train.history import Row, write_history
 from train.progress import Progress
 from train.randomness import DataOrder, derive_seed, generator
@@ -116,6 +116,7 @@ class Trainer:
         """Train to the end of the budget; an interruption saves the run first.
 
         Raises:
+            Interrupted: Ctrl-C or SIGTERM; the run is saved.
             TrainingError: several steps in a row were not finite.
             CheckpointError: the result could not be written.
         """
@@ -135,9 +136,7 @@ class Trainer:
                     self._save_quietly()
                 if interrupted():
                     self._save()
-                    raise TrainingError(
-                        f"Interrupted and saved after {self.images_seen:,} images; go on with --resume."
-                    )
+                    raise Interrupted(f"Interrupted and saved after {self.images_seen:,} images; go on with --resume.")
         if self.sums[2] > 0:
             self._close_row()
         self._save()
