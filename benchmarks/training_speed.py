@@ -23,9 +23,9 @@ from diffdemo.device import choose_device
 from diffdemo.diffusion import Diffusion
 from diffdemo.registry import spec
 from diffdemo.schedule import NoiseSchedule
+from train.denoising import DenoisingTask
 from train.loop import Trainer
 from train.settings import Settings
-from train.unet import UNetTask
 
 BATCH = 64
 
@@ -37,10 +37,10 @@ def random_data(count: int = 4096) -> Dataset:
     return Dataset(images, rng.integers(0, 10, count), CIFAR10_CLASSES, "noise")
 
 
-def new_task(model: str) -> UNetTask:
+def new_task(model: str) -> DenoisingTask:
     torch.manual_seed(0)
     diffusion = Diffusion(NoiseSchedule(), "edm", noise_levels="lognormal")
-    return UNetTask(spec(model), spec(model).configure("small"), diffusion, CIFAR10_CLASSES, 0.1)
+    return DenoisingTask(spec(model), spec(model).configure("small"), diffusion, CIFAR10_CLASSES, 0.1)
 
 
 class Naive:
@@ -48,8 +48,8 @@ class Naive:
 
     def __init__(self, model: str, data: Dataset, device: torch.device):
         self.task, self.device = new_task(model), device
-        self.task.diffusion.to(device)
-        self.network = self.task.network.to(device)
+        self.task.to(device)
+        self.network = self.task.network
         self.averaged = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         self.optimizer = torch.optim.AdamW(self.network.parameters(), 1e-4, foreach=False)
         augment = transforms.Compose(
@@ -91,7 +91,6 @@ class Ours:
     def __init__(self, model: str, data: Dataset, device: torch.device, compiled: bool):
         settings = Settings(Path(tempfile.gettempdir()), batch_size=BATCH, compile=compiled, images=10**9)
         self.trainer = Trainer(new_task(model), settings, data, data, device)
-        self.trainer.task.diffusion.to(device)
         self.trainer.start()
 
     def steps(self):

@@ -1,6 +1,7 @@
 """Which device to compute on, and in which precision."""
 
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -60,6 +61,18 @@ def hardware_name(device: torch.device) -> str:
         if device.type == "cpu"
         else f"{name}, {device.type}"
     )
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most memory in use at any moment so far, in MiB: of the GPU on CUDA, else of this whole process."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(kilobytes / (2**20 if sys.platform == "darwin" else 2**10))  # macOS counts bytes
 
 
 def _cpu_has(flag: str) -> bool:

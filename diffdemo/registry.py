@@ -48,21 +48,25 @@ class ModelSpec:
 _SMALL = {"channels": (64, 128, 128), "patch_size": 2, "time_embedding_dim": 256}
 _REFERENCE = {"channels": (96, 192, 192), "blocks_per_level": 2, "time_embedding_dim": 1024}
 _ATTENTION = {"attention_levels": (1, 2), "middle_attention": True, "num_heads": 4}
+# 32.6 M parameters. Attention is where the picture is 16x16, on the way up; from 4x4 the way up begins with 8x8.
+_DDPM = {"channels": (96, 192, 384, 384), "blocks_per_level": 1, "time_embedding_dim": 832, "dropout": 0.1}
+_DDPM |= {"attention_levels": (1,), "attention_side": "up", "num_heads": 8, "decode_bottom": False}
+_MULTIHEAD = {"channels": (64, 128, 256, 512), "blocks_per_level": 1, "time_embedding_dim": 256}
+_MULTIHEAD |= {"attention_levels": (1, 2), "num_heads": 4}
+
+
+def _unet(key: str, title: str, classes: tuple[str, ...], reference: dict, small: dict) -> ModelSpec:
+    shared = {"num_classes": len(classes)}
+    return ModelSpec(key, title, "pixels", classes, UNetConfig, UNet, reference | shared, small)
+
 
 SPECS: dict[str, ModelSpec] = {
     spec.key: spec
     for spec in (
-        ModelSpec("simple_unet", "Simple UNet", "pixels", CIFAR10_CLASSES, UNetConfig, UNet, _REFERENCE, _SMALL),
-        ModelSpec(
-            "attention_unet",
-            "Attention UNet",
-            "pixels",
-            CIFAR10_CLASSES,
-            UNetConfig,
-            UNet,
-            {**_REFERENCE, **_ATTENTION},
-            _SMALL,
-        ),
+        _unet("simple_unet", "Simple UNet", CIFAR10_CLASSES, _REFERENCE, _SMALL),
+        _unet("attention_unet", "Attention UNet", CIFAR10_CLASSES, _REFERENCE | _ATTENTION, _SMALL),
+        _unet("ddpm_unet", "DDPM UNet", (), _DDPM, _SMALL | {"blocks_per_level": 2, "dropout": 0.0}),
+        _unet("multihead_unet", "Multi-head UNet", (), _MULTIHEAD, _SMALL | {"channels": (64, 128, 128, 128)}),
     )
 }
 

@@ -16,9 +16,10 @@ from diffdemo.errors import CheckpointError, TrainingError
 from train.loop import Trainer
 from train.settings import Settings
 from train.state import load_state
+from train.task import Task
 
 
-class MeanTask:
+class MeanTask(Task):
     """Learn the mean colour of the pictures: a loss without randomness, of one layer."""
 
     def __init__(self, spoil=lambda call: False):

@@ -118,7 +118,7 @@ def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ("--model unet", "There is no model 'unet'; choose one of: simple_unet, attention_unet"),
+        ("--model unet", "train.unet does not train unet; choose one of: simple_unet, attention_unet"),
         ("--channels 8,x", "--channels must be widths such as 64,128,128, not '8,x'"),
         ("--num-heads 3", "num_heads 3 does not divide a level of"),
         ("--lr 0", "--lr must be above 0, not 0"),
@@ -126,7 +126,7 @@ def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
         ("--data nowhere/at/all", "nowhere/at/all"),
         ("--device tpu", "There is no device 'tpu'; choose one of: auto, cpu, cuda, mps"),
         ("--resume", "There is no run to resume in"),
-        ("--class-dropout 2", "--class-dropout must be from 0 to 1, not 2"),
+        ("--class-dropout 2", "--class-dropout must be a number from 0 to 1, not 2"),
         ("--schedule sigmoid", "There is no noise schedule 'sigmoid'; choose one of: linear, cosine"),
         ("--init-from nowhere", "nowhere is no checkpoint"),
         ("--lr abc", "Invalid value for '--lr'"),
@@ -167,7 +167,7 @@ def test_weights_to_start_from_decide_the_network(toy, tiny_checkpoints, tmp_pat
     _, err = finish(*flags, "--channels", "8,8", code=2)
     assert f"--channels is decided by the weights in {simple}; leave it out" in err
     _, err = finish(*flags, "--model", "attention_unet", code=2)
-    assert f"{simple} holds a simple_unet, not a attention_unet; leave --model out" in err
+    assert f"{simple} holds a simple_unet, not a attention_unet; name a checkpoint of attention_unet" in err
 
 
 def test_a_folder_that_cannot_be_written_to_is_a_sentence(toy, tmp_path):
@@ -203,16 +203,18 @@ def test_a_run_is_neither_overwritten_nor_changed_half_way(toy, tmp_path):
 
 
 def test_the_reference_size_brings_the_classic_recipe_except_for_named_flags():
+    from train.recipes import reference_recipe
+    from train.run import with_recipe
     from train.settings import Settings
-    from train.unet import Options, _with_recipe
+    from train.unet import Options
 
-    options, settings = _with_recipe(Options(model="simple_unet", size="reference"), Settings(lr=0.1), {"lr", "model"})
+    recipe = reference_recipe("simple_unet", Options(size="reference"))
+    options, settings = with_recipe(Options(size="reference"), Settings(lr=0.1), {"lr", "model"}, recipe)
     assert (options.prediction, options.noise_levels, options.epochs) == ("noise", "uniform", 200)
     assert (settings.lr, settings.batch_size, settings.patience, settings.ema_decay) == (0.1, 200, 10, 0.9999)
-    options, _ = _with_recipe(Options(model="attention_unet", size="reference"), Settings(), {"images"})
+    options, _ = with_recipe(Options(), Settings(), {"images"}, recipe)
     assert options.epochs == 0  # whoever names images is not overruled by epochs
-    untouched = Options(), Settings()
-    assert _with_recipe(*untouched, set()) == untouched
+    assert reference_recipe("simple_unet", Options()) == {}
 
 
 def test_the_pair_differs_in_attention_alone():

@@ -8,50 +8,25 @@ import contextlib
 import signal
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from diffdemo.data import Dataset
-from diffdemo.device import choose_precision, hardware_name
+from diffdemo.device import choose_precision, hardware_name, peak_memory
 from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, TrainingError
 from train.history import Row, write_history
 from train.progress import Progress
 from train.randomness import DataOrder, derive_seed, generator
 from train.settings import Settings
 from train.state import load_state, optimizer_tensors, restore_optimizer, save_state
+from train.task import Task
 
 STEPS_PER_ROW = 50
 STEPS_PER_CHECK = 10
 BAD_STEPS_IN_A_ROW = 10  # a stray overflow happens; this many mean that the run has diverged
 VALIDATION_IMAGES = 1024
-
-
-class Task(Protocol):
-    """What is special about one model.
-
-    Attributes:
-        network: the network to train.
-    """
-
-    network: nn.Module
-
-    def loss(
-        self, network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator, train: bool
-    ) -> Tensor:
-        """Scalar loss of pictures (N, 3, H, W) in [-1, 1] with labels (N,); all randomness from `generator`.
-
-        `train` is False in validation, where nothing is augmented or dropped.
-        """
-
-    def save_checkpoint(self, folder: Path, weights: dict[str, Tensor], training: dict) -> None:
-        """Write the averaged weights as a checkpoint, with what is known about their training."""
-
-    def draw(self, folder: Path, network: nn.Module, name: str) -> None:
-        """Write sample grids and the like under `folder`, with `name` in their names."""
 
 
 def average(decay: float):
@@ -91,7 +66,7 @@ class Trainer:
         self.val_images, self.val_labels = (part[::every][:VALIDATION_IMAGES] for part in val_data.tensors(device))
         self.order = DataOrder(len(train_data), settings.seed)
 
-        task.network.to(device)
+        task.to(device)
         if device.type != "mps":
             task.network.to(memory_format=torch.channels_last)
         self.averaged = AveragedModel(task.network, multi_avg_fn=average(settings.ema_decay))
@@ -186,12 +161,9 @@ class Trainer:
         self.seconds = time.monotonic() - self._started
 
     def _batch(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The next pictures, half of them mirrored: (N, 3, H, W) in [-1, 1] and labels (N,)."""
+        """The next pictures, as the task wants them, and their labels (N,)."""
         index = self.order.indices(self.images_seen, self.settings.batch_size).to(self.device, non_blocking=True)
-        images = self.images[index].float() / 127.5 - 1
-        mirrored = torch.rand(len(index), 1, 1, 1, generator=random, device=self.device) < 0.5
-        images = torch.where(mirrored, images.flip(3), images)
-        return images.contiguous(memory_format=torch.channels_last), self.labels[index]
+        return self.task.prepare(self.images[index], random, True), self.labels[index]
 
     def _autocast(self) -> contextlib.AbstractContextManager:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
@@ -246,9 +218,9 @@ class Trainer:
         random = generator(self.device, self.settings.seed, "validation")  # always the same noise: losses compare
         losses = []
         for images, labels in zip(self.val_images.split(256), self.val_labels.split(256), strict=True):
-            pixels = (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+            batch = self.task.prepare(images, random, False)
             with self._autocast():
-                losses.append(self.task.loss(network, pixels, labels, random, False) * len(images))
+                losses.append(self.task.loss(network, batch, labels, random, False) * len(images))
         return float(torch.stack(losses).sum() / len(self.val_images))
 
     def _save_quietly(self) -> None:
@@ -306,6 +278,7 @@ class Trainer:
             "hardware": hardware_name(self.device),
             "loss": round(sum(row.loss for row in recent) / len(recent), 5) if recent else None,
             "val_loss": next((round(row.val_loss, 5) for row in reversed(self.rows) if row.val_loss != ""), None),
+            "peak_memory_mib": peak_memory(self.device),
             "skipped_steps": int(self.bad[0]),
             "seed": settings.seed,
             "batch_size": settings.step_images,

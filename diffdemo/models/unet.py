@@ -1,4 +1,4 @@
-"""One UNet; the simple and the attention UNet are two settings of it."""
+"""One UNet; the simple, attention, DDPM and multi-head UNets are settings of it."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from diffdemo.errors import RequestError
 from diffdemo.models.layers import ClassEmbedding, ResidualBlock, SelfAttention, TimeEmbedding, group_norm, zero_init
 
+ATTENTION_SIDES = ("both", "up")
+
 
 @dataclass(frozen=True)
 class UNetConfig:
@@ -17,8 +19,11 @@ class UNetConfig:
     Attributes:
         channels: width of each level, finest first; each level has half the resolution of the one before.
         blocks_per_level: residual blocks on the way down; the way up has one more.
-        attention_levels: levels, counted from 0, with self-attention after each block, on the way down and up.
+        attention_levels: levels, counted from 0, with self-attention after each block.
+        attention_side: "both" ways, down and up, or "up" only.
         middle_attention: whether there is self-attention at the bottom.
+        decode_bottom: whether the coarsest level has blocks on the way up too, or goes from the middle straight to the
+            level above.
         num_heads: attention heads; they must divide the channels of every level with attention.
         time_embedding_dim: width of the time and class embedding.
         dropout: probability, inside residual blocks.
@@ -32,7 +37,9 @@ class UNetConfig:
     channels: tuple[int, ...] = (96, 192, 192)
     blocks_per_level: int = 2
     attention_levels: tuple[int, ...] = ()
+    attention_side: str = "both"
     middle_attention: bool = False
+    decode_bottom: bool = True
     num_heads: int = 4
     time_embedding_dim: int = 1024
     dropout: float = 0.0
@@ -70,6 +77,10 @@ class UNetConfig:
                 f"{levels} levels after patches of {self.patch_size} do not fit {self.image_size} pixels; "
                 "use fewer channels entries or a smaller patch_size."
             )
+        if self.attention_side not in ATTENTION_SIDES:
+            raise RequestError(f"attention_side must be {' or '.join(ATTENTION_SIDES)}, not {self.attention_side!r}.")
+        if levels == 1 and not self.decode_bottom:
+            raise RequestError("decode_bottom can be left out only with at least two channels entries.")
         for level in self.attention_levels:
             if not 0 <= level < levels:
                 raise RequestError(
@@ -116,7 +127,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
-        channels, levels = config.channels, len(config.channels)
+        channels, levels, attending = config.channels, len(config.channels), config.attention_levels
         self.time_embedding = TimeEmbedding(config.time_embedding_dim)
         self.class_embedding = (
             ClassEmbedding(config.num_classes, config.time_embedding_dim) if config.num_classes else None
@@ -131,7 +142,7 @@ class UNet(nn.Module):
                 self.down.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
                 skips.append(width)
             for _ in range(config.blocks_per_level):
-                self.down.append(_Stage(width, out, config, level in config.attention_levels))
+                self.down.append(_Stage(width, out, config, level in attending and config.attention_side == "both"))
                 width = out
                 skips.append(width)
 
@@ -140,9 +151,12 @@ class UNet(nn.Module):
         )
 
         self.up = nn.ModuleList()
+        # The coarsest level leaves as many skips as any other; where it has no way up, nobody takes them.
+        self.unused_skips = 0 if config.decode_bottom else config.blocks_per_level + 1
+        skips = skips[: len(skips) - self.unused_skips]
         for level in reversed(range(levels)):
-            for _ in range(config.blocks_per_level + 1):
-                self.up.append(_Stage(width + skips.pop(), channels[level], config, level in config.attention_levels))
+            for _ in range(config.blocks_per_level + 1 if config.decode_bottom or level < levels - 1 else 0):
+                self.up.append(_Stage(width + skips.pop(), channels[level], config, level in attending))
                 width = channels[level]
             if level > 0:
                 self.up.append(_Upsample(width))
@@ -164,6 +178,7 @@ class UNet(nn.Module):
         for layer in self.down:
             h = layer(h, embedding) if isinstance(layer, _Stage) else layer(h)
             skips.append(h)
+        skips = skips[: len(skips) - self.unused_skips]
         for stage in self.middle:
             h = stage(h, embedding)
         for layer in self.up:

@@ -1,0 +1,154 @@
+"""A UNet of patches: it cuts and joins patches instead of pooling and upsampling, and attends at linear cost."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffdemo.errors import RequestError
+from diffdemo.models.layers import ClassEmbedding, TimeEmbedding, group_norm, zero_init
+from diffdemo.models.patch_layers import DoubleConvolution, LinearAttention, PatchConv, PatchExpand
+
+NOISE_LEVEL_SCALE = 1000  # the sinusoids of the time embedding are spaced for numbers from 0 to 1000
+
+
+@dataclass(frozen=True)
+class PatchUNetConfig:
+    """The settings of a `PatchUNet`.
+
+    Attributes:
+        channels: width of each level, finest first.
+        patch_sizes: side of the patches each level cuts what comes before it into, finest first: with (2, 2, 2) the
+            levels of a picture of 32 pixels have 16, 8 and 4 positions a side.
+        blocks_per_level: double convolutions of each level, on the way down and on the way up.
+        num_heads: attention heads; they must divide the channels of every level.
+        refine_channels: width of the refinement blocks at full resolution.
+        refine_blocks: how many of them there are.
+        time_embedding_dim: width of the embedding of noise level and class.
+        dropout: probability, inside double convolutions.
+        schedule_steps: steps T of the noise schedule; step t has the noise level (t + 1) / T.
+        num_classes: 0 for an unconditional network.
+        image_size: height and width of the pictures in pixels.
+        image_channels: colour channels of the pictures.
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256)
+    patch_sizes: tuple[int, ...] = (2, 2, 2)
+    blocks_per_level: int = 2
+    num_heads: int = 4
+    refine_channels: int = 32
+    refine_blocks: int = 2
+    time_embedding_dim: int = 256
+    dropout: float = 0.0
+    schedule_steps: int = 1000
+    num_classes: int = 2
+    image_size: int = 32
+    image_channels: int = 3
+
+    def __post_init__(self):
+        # JSON has lists only; a config that went through a file must equal the one that was saved.
+        object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "patch_sizes", tuple(self.patch_sizes))
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("channels", "patch_sizes"):
+            if min(getattr(self, name), default=0) < 1:
+                raise RequestError(f"{name} needs at least one number, all of them positive, not {getattr(self, name)}.")
+        if len(self.channels) != len(self.patch_sizes):
+            raise RequestError(
+                f"Each level has a width and a patch size, but there are {len(self.channels)} channels and "
+                f"{len(self.patch_sizes)} patch_sizes."
+            )
+        positive = ("blocks_per_level", "num_heads", "refine_channels", "time_embedding_dim", "schedule_steps")
+        for name in (*positive, "image_size", "image_channels"):
+            if getattr(self, name) < 1:
+                raise RequestError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("refine_blocks", "num_classes"):
+            if getattr(self, name) < 0:
+                raise RequestError(f"{name} must be 0 (none) or more, not {getattr(self, name)}.")
+        if not 0 <= self.dropout < 1:
+            raise RequestError(f"dropout must be at least 0 and below 1, not {self.dropout}.")
+        side = self.image_size
+        for patch_size in self.patch_sizes:
+            if side % patch_size:
+                raise RequestError(
+                    f"Patches of {', '.join(map(str, self.patch_sizes))} do not fit {self.image_size} pixels one after "
+                    "the other; use smaller ones."
+                )
+            side //= patch_size
+        for width in self.channels:
+            if width % self.num_heads:
+                raise RequestError(
+                    f"num_heads {self.num_heads} does not divide a level of {width} channels; change one of them."
+                )
+
+
+class _Level(nn.Module):
+    """(N, in, H, W) to (N, out, H, W): double convolutions, then linear attention."""
+
+    def __init__(self, in_channels: int, out_channels: int, config: PatchUNetConfig):
+        super().__init__()
+        widths = [in_channels] + [out_channels] * config.blocks_per_level
+        self.blocks = nn.ModuleList(
+            DoubleConvolution(before, after, config.time_embedding_dim, config.dropout)
+            for before, after in zip(widths, widths[1:], strict=False)
+        )
+        self.attention = LinearAttention(out_channels, config.num_heads)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, embedding)
+        return self.attention(x)
+
+
+class PatchUNet(nn.Module):
+    """Noisy pictures (N, 3, H, W), steps t (N,) long and class labels (N,) to an output shaped like the pictures.
+
+    Made to predict clean pictures in few steps: the noisy picture takes part in the output directly, weighted by the
+    noise level, as in the preconditioning of Karras et al. 2022 (https://arxiv.org/abs/2206.00364), but learned.
+    """
+
+    def __init__(self, config: PatchUNetConfig):
+        super().__init__()
+        self.config = config
+        channels, patch_sizes, dim = config.channels, config.patch_sizes, config.time_embedding_dim
+        self.time_embedding = TimeEmbedding(dim)
+        self.class_embedding = ClassEmbedding(config.num_classes, dim) if config.num_classes else None
+
+        widths = [config.image_channels, *channels]
+        self.cut = nn.ModuleList(map(PatchConv, widths, channels, patch_sizes))
+        self.down = nn.ModuleList(_Level(width, width, config) for width in channels)
+        self.join = nn.ModuleList(map(PatchExpand, channels, [config.refine_channels, *channels], patch_sizes))
+        self.up = nn.ModuleList(_Level(2 * width, width, config) for width in channels[:-1])
+
+        refine = config.refine_channels
+        self.refine = nn.ModuleList(DoubleConvolution(refine, refine, dim) for _ in range(config.refine_blocks))
+        self.norm = group_norm(refine)
+        self.head = zero_init(nn.Conv2d(refine, config.image_channels, 3, padding=1))
+        self.picture_weight = zero_init(nn.Linear(dim, config.image_channels))
+
+    def forward(self, x: Tensor, t: Tensor, class_label: Tensor | None = None) -> Tensor:
+        """Shapes as for the class; no labels, or label num_classes, is the null class."""
+        embedding = self._embed((t + 1) / self.config.schedule_steps, class_label)
+        h, skips = x, []
+        for cut, level in zip(self.cut, self.down, strict=True):
+            h = level(cut(h), embedding)
+            skips.append(h)
+        for join, level, skip in zip(self.join[:0:-1], self.up[::-1], skips[-2::-1], strict=True):
+            h = level(torch.cat([join(h), skip], dim=1), embedding)
+        h = self.join[0](h)
+        for block in self.refine:
+            h = block(h, embedding)
+        weight = self.picture_weight(embedding)[..., None, None]  # (N, 3, 1, 1)
+        return self.head(F.gelu(self.norm(h))) + weight * x
+
+    def _embed(self, noise_level: Tensor, class_label: Tensor | None) -> Tensor:
+        """Noise levels in (0, 1], (N,), and labels to (N, time_embedding_dim)."""
+        embedding = self.time_embedding(NOISE_LEVEL_SCALE * noise_level)
+        if self.class_embedding is not None:
+            if class_label is None:
+                class_label = torch.full_like(noise_level, self.class_embedding.null, dtype=torch.long)
+            embedding = embedding + self.class_embedding(class_label)
+        return F.silu(embedding)

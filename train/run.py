@@ -1,0 +1,79 @@
+"""From a script's flags to a trained network: what every training script does around its own model."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from diffdemo.checkpoint import parameter_count
+from diffdemo.data import Dataset, load_dataset
+from diffdemo.device import choose_device
+from diffdemo.registry import ModelSpec
+from train.flags import flag
+from train.loop import Trainer
+from train.resume import remember, settings_of
+from train.settings import Settings
+from train.task import Task
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and on what a run trains: flags of every training script, to be inherited by its own."""
+
+    data: Path = flag(Path("data"), "Data folder: a cache, torchvision's files, or a folder of class folders.")
+    device: str = flag("auto", "auto, cpu, cuda or mps.")
+    threads: int = flag(0, "CPU threads; 0 is all of them.")
+    resume: bool = flag(False, "Go on exactly where the run in --out was saved last, with its own flags.")
+    epochs: int = flag(0, "End after so many epochs, in place of --images; 0 is not used.")
+
+
+def begin(options: Any, settings: Settings, given: set[str], recipe: dict[str, object]) -> tuple[Any, Settings]:
+    """The settings to train with: the run's own if it is resumed, else the recipe's where no flag was named.
+
+    Raises:
+        TrainingError: the folder cannot be resumed, or would be overwritten; RequestError: there is no such device.
+    """
+    options, settings = settings_of(options, settings, given)
+    if not options.resume:
+        options, settings = with_recipe(options, settings, given, recipe)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    choose_device(options.device)  # said before any data is read
+    return options, settings
+
+
+def with_recipe(options: Any, settings: Settings, given: set[str], recipe: dict[str, object]) -> tuple[Any, Settings]:
+    """Fill in a recipe, {flag: value}, except for the flags that were named."""
+    wanted = {name: value for name, value in recipe.items() if name not in given}
+    if "images" in given:
+        wanted.pop("epochs", None)
+    return tuple(
+        replace(part, **{f.name: wanted[f.name] for f in fields(part) if f.name in wanted})
+        for part in (options, settings)
+    )
+
+
+def load_splits(folder: Path, model: ModelSpec) -> tuple[Dataset, Dataset]:
+    """Training and validation pictures of the classes a model is for, or of all classes where the data has others."""
+    splits = load_dataset(folder, "train"), load_dataset(folder, "test")
+    if model.classes and set(model.classes) < set(splits[0].classes):
+        return splits[0].only(model.classes), splits[1].only(model.classes)
+    return splits
+
+
+def train(task: Task, options: Any, settings: Settings, data: tuple[Dataset, Dataset]) -> nn.Module:
+    """Train to the end of the budget, in a folder that `train.resume.alone` keeps to this process.
+
+    Returns the averaged network.
+    """
+    train_data, val_data = data
+    if options.epochs:
+        settings = replace(settings, images=options.epochs * len(train_data))
+    trainer = Trainer(task, settings, train_data, val_data, choose_device(options.device), options.resume)
+    task.command = remember(options, settings)
+    count = f"{parameter_count(task.network):,} parameters"
+    print(f"{task.info({}).key}: {count} on {train_data.source}, {trainer.precision}.")
+    trainer.run()
+    return trainer.averaged.module
