@@ -110,7 +110,9 @@ def dpmpp(predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, nois
 def heun(predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise: Noise) -> Iterator[Step]:
     """Karras et al. 2022, algorithm 1, on the schedule's own noise levels: two evaluations a step, one in the last.
 
-    In y = x / sqrt(a) and sigma = sqrt((1 - a) / a) the probability flow is dy / dsigma = eps.
+    In y = x / sqrt(a) and sigma = sqrt((1 - a) / a) the probability flow is dy / dsigma = eps. A step in which sigma
+    falls to less than a tenth stays Euler's: there eps changes so late that the mean of both ends is further off than
+    the beginning. A cosine schedule's first steps are of that kind, for it begins at a sigma of 20,000.
     """
     next_t = [*schedule.timesteps(steps)[1:], None]
     nfe = 0
@@ -118,11 +120,12 @@ def heun(predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise
         x0, eps = predict(x, t)
         nfe += 1
         if a_prev < 1:
-            length = sqrt((1 - a_prev) / a_prev) - sqrt((1 - a_t) / a_t)
-            euler = sqrt(a_prev) * (x / sqrt(a_t) + length * eps)
-            _, next_eps = predict(euler, next_t[index])
-            nfe += 1
-            x_prev = sqrt(a_prev) * (x / sqrt(a_t) + length * (eps + next_eps) / 2)
+            sigma, next_sigma = sqrt((1 - a_t) / a_t), sqrt((1 - a_prev) / a_prev)
+            x_prev = sqrt(a_prev) * (x / sqrt(a_t) + (next_sigma - sigma) * eps)
+            if next_sigma > sigma / 10:
+                _, next_eps = predict(x_prev, next_t[index])
+                nfe += 1
+                x_prev = sqrt(a_prev) * (x / sqrt(a_t) + (next_sigma - sigma) * (eps + next_eps) / 2)
         else:
             x_prev = x0
         yield Step(index, t, x, x0, x_prev, a_t / (1 - a_t), nfe)
@@ -130,11 +133,6 @@ def heun(predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise
 
 
 SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {"ddpm": ddpm, "ddim": ddim, "dpmpp": dpmpp, "heun": heun}
-
-
-def evaluations(sampler: str, steps: int) -> int:
-    """Network evaluations per image that a run takes, without guidance."""
-    return 2 * steps - 1 if sampler == "heun" else steps
 
 
 class SeededNoise:
