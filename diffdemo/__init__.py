@@ -30,22 +30,25 @@ __all__ = [
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
-def load(model: str, *, device: str = "auto", checkpoints: str | Path | None = None) -> "Generator":
+def load(
+    model: str, *, device: str = "auto", precision: str = "fp32", checkpoints: str | Path | None = None
+) -> "Generator":
     """A trained model, ready to sample from.
 
     Args:
         model: a name that `list_models` gives, or a folder that holds a checkpoint, such as a training run's.
         device: "auto", "cpu", "cuda" or "mps".
+        precision: "fp32"; "bf16" and "fp16" are faster on hardware that has them, and change pictures a little.
         checkpoints: folder with one checkpoint folder for each model; the shipped one by default.
 
     Raises:
-        RequestError: unknown model or device.
+        RequestError: unknown model, device or precision.
         CheckpointError: the checkpoint is missing, damaged or edited.
     """
     from diffdemo import catalog
     from diffdemo.generator import Generator
 
-    return Generator.from_folder(catalog.find(model, checkpoints or CHECKPOINTS), device)
+    return Generator.from_folder(catalog.find(model, checkpoints or CHECKPOINTS), device, precision)
 
 
 def list_models(checkpoints: str | Path | None = None) -> list[dict]:

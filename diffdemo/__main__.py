@@ -63,7 +63,7 @@ def list_command(
     Examples:
       {PROGRAM} sample --model attention_unet --class horse --steps 50 --seed 7 -n 4 --out horses.png
       {PROGRAM} sample --model attention_unet --class ship --out ship.gif
-      {PROGRAM} sample --model simple_unet -n 1000 --out samples/ --npy samples.npy
+      {PROGRAM} sample --model ddpm_unet -n 5000 --precision bf16 --out samples/ --npy samples.npy
     """
 )
 def sample(
@@ -90,6 +90,9 @@ def sample(
         str | None, typer.Option(metavar="V", help="Of ddpm: small or large noise a step.  [default: small]")
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="fp32, or bf16 or fp16: faster where the hardware has it, less exact.")
+    ] = "fp32",
     checkpoints: Checkpoints = None,
     out: Annotated[
         str | None,
@@ -123,7 +126,7 @@ def sample(
         "variance": variance,
     }
     given = {name: value for name, value in settings.items() if value is not None}
-    generator = diffdemo.load(model, device=device, checkpoints=checkpoints)
+    generator = diffdemo.load(model, device=device, precision=precision, checkpoints=checkpoints)
     images, frames = draw(generator, seeds, given, animated=output.kind == "animation")
     written = output.write(images, frames, seeds)
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} pictures, seeds {seeds[0]} to {seeds[-1]}"

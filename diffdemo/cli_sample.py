@@ -103,7 +103,7 @@ def draw(
     Returns the pictures (N, H, W, 3) uint8 and, if `animated`, the states x_t from pure noise to the pictures, at most
     MAX_FRAMES of them, each (N, H, W, 3) uint8. `settings` and errors are those of `Generator.denoise`.
     """
-    from diffdemo.generator import BATCH, to_images
+    from diffdemo.generator import BATCH
 
     steps = validate.steps(settings.get("steps", model.info.defaults["steps"]))
     shown = set(np.linspace(0, steps, min(steps + 1, MAX_FRAMES)).round().astype(int).tolist())
@@ -113,11 +113,11 @@ def draw(
         for batch in batches:
             for step in model.denoise(seeds=batch, **settings):
                 if animated and step.index == 0:
-                    frames.append(to_images(step.x_t))
+                    frames.append(model.images(step.x_t))
                 if animated and step.index + 1 in shown:
-                    frames.append(to_images(step.x_prev))
+                    frames.append(model.images(step.x_prev))
                 bar.update()
-            images.append(to_images(step.x_prev))
+            images.append(model.images(step.x_prev))
     return np.concatenate(images), frames
 
 

@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -46,6 +47,12 @@ def choose_precision(name: str, device: torch.device) -> str:
     if device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512" and _cpu_has("avx512_bf16"):
         return "bf16"
     return "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """Evaluate networks in bf16 or fp16 where that is safe; with fp32 nothing changes."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device.type, dtype) if dtype else nullcontext()
 
 
 def hardware_name(device: torch.device) -> str:

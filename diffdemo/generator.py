@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from diffdemo import validate
 from diffdemo.checkpoint import CheckpointInfo, load_network
-from diffdemo.device import choose_device
+from diffdemo.device import autocast, choose_device
 from diffdemo.diffusion import eps_from_x0
 from diffdemo.samplers import SAMPLERS, SeededNoise, Step
 
@@ -30,28 +30,48 @@ def to_pixels(images: np.ndarray | Tensor, device: torch.device | str = "cpu") -
 
 
 class Generator:
-    """A network, its noise schedule and its classes, behind one face.
+    """A network that denoises pictures, its noise schedule and its classes, behind one face.
+
+    Models of other spaces have the same face: see `for_network`, which picks the right kind.
 
     Args:
         network: takes (N, 3, H, W), steps (N,) and, if there are classes, labels (N,).
         info: what the checkpoint says of it.
         device: where to compute, see `diffdemo.device.choose_device`.
+        precision: "fp32", or "bf16" and "fp16" to evaluate the network faster and less exactly.
     """
 
-    def __init__(self, network: nn.Module, info: CheckpointInfo, device: str | torch.device = "auto"):
+    def __init__(
+        self,
+        network: nn.Module,
+        info: CheckpointInfo,
+        device: str | torch.device = "auto",
+        precision: str = "fp32",
+    ):
         self.info = info
         self.device = choose_device(str(device))
+        self.precision = validate.choice("precision", precision, ("fp32", "bf16", "fp16"))
         self.network = network.eval().to(self.device)
         if self.device.type != "mps":
             self.network = self.network.to(memory_format=torch.channels_last)
         self.diffusion = info.build_diffusion().to(self.device)
 
-    @classmethod
-    def from_folder(cls, folder: str | Path, device: str | torch.device = "auto") -> "Generator":
+    @staticmethod
+    def for_network(
+        network: nn.Module, info: CheckpointInfo, device: str | torch.device = "auto", precision: str = "fp32"
+    ) -> "Generator":
+        """The generator for the space in which this network denoises."""
+        from diffdemo.latent_generator import LatentGenerator
+
+        kind = LatentGenerator if info.spec.space == "latents" else Generator
+        return kind(network, info, device, precision)
+
+    @staticmethod
+    def from_folder(folder: str | Path, device: str | torch.device = "auto", precision: str = "fp32") -> "Generator":
         """Load and verify a checkpoint; CheckpointError says what is wrong with it."""
         chosen = choose_device(str(device))
         network, info = load_network(Path(folder))
-        return cls(network, info, chosen)
+        return Generator.for_network(network, info, chosen, precision)
 
     @property
     def key(self) -> str:
@@ -62,10 +82,22 @@ class Generator:
         return self.info.classes
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of one picture."""
-        model = self.info.model
-        return model["image_channels"], model["image_size"], model["image_size"]
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what is denoised: (channels, height, width) of one picture."""
+        return self.info.model["image_channels"], *self.image_size
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of one picture."""
+        return self.info.model["image_size"], self.info.model["image_size"]
+
+    def images(self, state: Tensor) -> np.ndarray:
+        """Pictures, (N, H, W, 3) uint8, of what is denoised: of x_t, x0 or x_prev of a `Step`."""
+        return to_images(state)
+
+    def bound(self, x0: Tensor) -> Tensor:
+        """Keep a guess of x0 where clean examples are: pixels lie in [-1, 1]."""
+        return x0.clamp(-1, 1)
 
     def sample(self, class_name: str | Sequence[str | None] | None = None, **settings) -> np.ndarray:
         """Draw pictures: (N, H, W, 3) uint8 in the order of `seeds`. Arguments and errors as for `denoise`."""
@@ -75,7 +107,7 @@ class Generator:
         # All runs are made, and so checked, before the first of them begins.
         runs = [self.denoise(names[part], seeds=seeds[part], **settings) for part in parts]
         # A deque of one forgets each step as the next one comes: a thousand of them would fill the memory.
-        return np.concatenate([to_images(deque(run, maxlen=1)[0].x_prev) for run in runs])
+        return np.concatenate([self.images(deque(run, maxlen=1)[0].x_prev) for run in runs])
 
     def denoise(
         self,
@@ -87,7 +119,7 @@ class Generator:
         guidance_scale: float | None = None,
         **options,
     ) -> Iterator[Step]:
-        """Denoise step by step, one image for each seed, and yield every `Step` with pixels in [-1, 1].
+        """Denoise step by step, one image for each seed, and yield every `Step`; `images` makes pictures of its states.
 
         Settings left out are the checkpoint's defaults. All of them are checked here and now, before the first step.
 
@@ -142,14 +174,16 @@ class Generator:
         def predict(x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
             steps = torch.full((len(x_t),), t, device=self.device)
             if guided:
-                both = self.diffusion.denoise(
-                    self.network, torch.cat([x_t, x_t]), torch.cat([steps, steps]), torch.cat([label, nothing])
-                )
+                both = self._denoise(torch.cat([x_t, x_t]), torch.cat([steps, steps]), torch.cat([label, nothing]))
                 with_class, without = both.chunk(2)
                 x0 = without + scale * (with_class - without)
             else:
-                x0 = self.diffusion.denoise(self.network, x_t, steps, label)
-            x0 = x0.clamp(-1, 1)
+                x0 = self._denoise(x_t, steps, label)
+            x0 = self.bound(x0)
             return x0, eps_from_x0(x_t, x0, self.diffusion.alpha_bar(steps, x_t))
 
         return predict
+
+    def _denoise(self, x_t: Tensor, steps: Tensor, label: Tensor) -> Tensor:
+        with autocast(self.device, self.precision):
+            return self.diffusion.denoise(self.network, x_t, steps, label)

@@ -22,8 +22,7 @@ def flag(default: Any, text: str) -> Any:
 def run_command(main: Callable[..., None], *groups: type) -> None:
     """Run `main(*objects, given)` with one object of each dataclass in `groups`, filled from the command line.
 
-    `given` is the set of the fields that were really named there. Whatever a user can get wrong becomes one sentence on
-    stderr and exit code 2, trouble with files exit code 1, Ctrl-C exit code 130.
+    `given` is the set of the fields that were really named there. Errors as in `run_app`.
     """
     owners = {f.name: group for group in groups for f in fields(group)}
 
@@ -36,6 +35,15 @@ def run_command(main: Callable[..., None], *groups: type) -> None:
     command.__signature__ = inspect.Signature([context, *parameters])
     command.__annotations__ = {p.name: p.annotation for p in (context, *parameters)}
     command.__doc__ = main.__doc__
+    run_app(command)
+
+
+def run_app(command: Callable[..., None]) -> None:
+    """Run a command whose parameters are typer's.
+
+    Whatever a user can get wrong becomes one sentence on stderr and exit code 2, trouble with files exit code 1, Ctrl-C
+    exit code 130.
+    """
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(command)
     try:

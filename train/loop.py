@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from diffdemo.data import Dataset
-from diffdemo.device import choose_precision, hardware_name, peak_memory
+from diffdemo.device import autocast, choose_precision, hardware_name, peak_memory
 from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, TrainingError
 from train.history import Row, write_history
 from train.progress import Progress
@@ -138,7 +138,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         for _ in range(settings.accumulate):
             images, labels = self._batch(random)
-            with self._autocast():
+            with autocast(self.device, self.precision):
                 loss = self.task.loss(self.network, images, labels, random, True) / settings.accumulate
             self.scaler.scale(loss).backward()
             total += loss.detach()
@@ -164,10 +164,6 @@ class Trainer:
         """The next pictures, as the task wants them, and their labels (N,)."""
         index = self.order.indices(self.images_seen, self.settings.batch_size).to(self.device, non_blocking=True)
         return self.task.prepare(self.images[index], random, True), self.labels[index]
-
-    def _autocast(self) -> contextlib.AbstractContextManager:
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        return torch.autocast(self.device.type, dtype) if dtype else contextlib.nullcontext()
 
     def _check_finite(self) -> None:
         if self.bad[1] >= BAD_STEPS_IN_A_ROW:
@@ -199,7 +195,7 @@ class Trainer:
             self._close_row(val_loss)
             self.waiting = 0 if val_loss < self.best_val_loss else self.waiting + 1
             self.best_val_loss = min(val_loss, self.best_val_loss)
-            if epoch == 1 or epoch % 5 == 0:
+            if self.task.draws_after(epoch):
                 self._draw_quietly(f"epoch_{epoch:04}")
         every = self.settings.sample_every_images
         if every and self.images_seen // every > before // every:
@@ -219,7 +215,7 @@ class Trainer:
         losses = []
         for images, labels in zip(self.val_images.split(256), self.val_labels.split(256), strict=True):
             batch = self.task.prepare(images, random, False)
-            with self._autocast():
+            with autocast(self.device, self.precision):
                 losses.append(self.task.loss(network, batch, labels, random, False) * len(images))
         return float(torch.stack(losses).sum() / len(self.val_images))
 

@@ -18,14 +18,33 @@ PER_CLASS = 6
 STRIP_COLUMNS = 8
 
 
-def draw_samples(folder: Path, network: nn.Module, info: CheckpointInfo, name: str) -> None:
-    """`samples/<name>.png`: the same seeds at every moment of the run, one row for each class."""
+def draw_samples(
+    folder: Path, network: nn.Module, info: CheckpointInfo, name: str, subfolder: str = "samples"
+) -> None:
+    """`<subfolder>/<name>.png`: the same seeds at every moment of the run, one row for each class."""
     generator = _generator(network, info)
-    title = f"{name.replace('_', ' ')}, guidance {info.defaults['guidance_scale']:g}"
     rows = {}
     for class_name in info.classes or ("any",):
         rows[class_name] = generator.sample(class_name, seeds=range(PER_CLASS))
-    figures.class_grid(rows, folder / "samples" / f"{name}.png", title=title)
+    figures.class_grid(rows, folder / subfolder / f"{name}.png", title=_title(name, info))
+
+
+def draw_steps(folder: Path, network: nn.Module, info: CheckpointInfo, name: str, subfolder: str) -> None:
+    """`<subfolder>/<name>_steps.png`: every step of one run for each class, above the states, below the guesses of x0."""
+    generator = _generator(network, info)
+    rows = []
+    for class_name in info.classes or (None,):
+        steps = list(generator.denoise(class_name, seeds=[0]))
+        rows.append([*(step.x_t for step in steps), steps[-1].x_prev])
+        rows.append([*(step.x0 for step in steps), steps[-1].x_prev])
+    pictures = np.stack([to_images(torch.cat(row)) for row in rows])
+    labels = [*(f"t = {step.t}" for step in steps), "sample"]
+    title = f"{', '.join(info.classes) or 'any'}: {_title(name, info)}"
+    figures.strip(pictures, labels, folder / subfolder / f"{name}_steps.png", title=title)
+
+
+def _title(name: str, info: CheckpointInfo) -> str:
+    return f"{name.replace('_', ' ')}, guidance {info.defaults['guidance_scale']:g}"
 
 
 def draw_summary(folder: Path, network: nn.Module, info: CheckpointInfo, data: Dataset) -> None:
@@ -51,4 +70,4 @@ def draw_summary(folder: Path, network: nn.Module, info: CheckpointInfo, data: D
 def _generator(network: nn.Module, info: CheckpointInfo) -> Generator:
     # a copy, because a generator switches its network to evaluation mode and may move it
     device = next(network.parameters()).device
-    return Generator(copy.deepcopy(network), info, device)
+    return Generator.for_network(copy.deepcopy(network), info, device)

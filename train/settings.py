@@ -7,6 +7,8 @@ from pathlib import Path
 from diffdemo.errors import TrainingError
 from train.flags import flag
 
+DECAYS = ("linear", "cosine")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -19,7 +21,8 @@ class Settings:
     accumulate: int = flag(1, "Forward passes per optimizer step.")
     lr: float = flag(1e-3, "Peak learning rate.")
     warmup_images: int = flag(12_800, "Pictures over which the learning rate rises from 0 to its peak.")
-    decay_start: float = flag(0.5, "Part of the run, 0 to 1, after which the learning rate falls linearly to 0.")
+    decay_start: float = flag(0.5, "Part of the run, 0 to 1, after which the learning rate falls to 0.")
+    decay: str = flag("linear", "How it falls: linear, or cosine, half a period of it.")
     weight_decay: float = flag(0.0, "Weight decay of AdamW.")
     clip_norm: float = flag(1.0, "Gradients longer than this are shortened to it.")
     ema_decay: float = flag(0.999, "Of the moving average of weights; it warms up as min(decay, (1 + n) / (10 + n)).")
@@ -40,6 +43,7 @@ class Settings:
         for name in ("lr", "clip_norm"):
             self._require(0 < getattr(self, name) < math.inf, name, "above 0")
         self._require(0 <= self.decay_start <= 1, "decay_start", "from 0 to 1")
+        self._require(self.decay in DECAYS, "decay", " or ".join(DECAYS))
         self._require(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1")
         self._require(0 <= self.seed < 2**64, "seed", "from 0 to 2^64 - 1")
 
@@ -58,8 +62,10 @@ class Settings:
         return min(1.0, max(images_seen / self.images, by_time))
 
     def learning_rate(self, images_seen: int, seconds: float) -> float:
-        """Linear warm-up, constant, then linear to zero exactly when the run ends."""
+        """Linear warm-up, constant, then a fall to zero exactly when the run ends."""
         warmup = min(1.0, (images_seen + self.step_images) / self.warmup_images) if self.warmup_images else 1.0
         left = 1 - self.progress(images_seen, seconds)
         decay = min(1.0, left / (1 - self.decay_start)) if self.decay_start < 1 else 1.0
+        if self.decay == "cosine":
+            decay = (1 - math.cos(math.pi * decay)) / 2
         return self.lr * warmup * decay

@@ -50,6 +50,10 @@ class Task:
         """Write the averaged weights as a checkpoint."""
         save_checkpoint(folder, self.info(training | {"command": self.command}), weights)
 
+    def draws_after(self, epoch: int) -> bool:
+        """Whether to draw after this epoch, the first being 1."""
+        return epoch == 1 or epoch % 5 == 0
+
     def draw(self, folder: Path, network: nn.Module, name: str) -> None:
         """Write sample grids and the like under `folder`, with `name` ("epoch_0005", "final") in their names."""
         raise NotImplementedError

@@ -9,7 +9,7 @@ from diffdemo import validate
 from diffdemo.ui import wiring
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.runs import MOST_IMAGES, Lane, Stops, stream, whole
-from diffdemo.ui.shelf import ANY, Shelf, about
+from diffdemo.ui.shelf import Shelf, about
 
 FAVOURITE, FIRST_CLASS, FIRST_SEED, FIRST_COUNT = "attention_unet", "horse", "7", 4
 
@@ -85,9 +85,9 @@ def first_settings(shelf: Shelf) -> dict:
 
 def first_settings_of(shelf: Shelf, key: str) -> dict:
     """A good class and the checkpoint's own defaults."""
-    defaults = shelf[key].info.defaults
+    defaults, classes = shelf[key].info.defaults, shelf.classes(key)
     return {
-        "class_name": FIRST_CLASS if FIRST_CLASS in shelf.classes(key) else ANY,
+        "class_name": FIRST_CLASS if FIRST_CLASS in classes else classes[-1],
         "steps": defaults["steps"],
         "sampler": defaults["sampler"],
         "guidance": defaults["guidance_scale"] if shelf[key].classes else 1,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffdemo import validate
-from diffdemo.generator import Generator, to_images
+from diffdemo.generator import Generator
 from diffdemo.samplers import Step
 from diffdemo.ui.components.viewer import pack
 from diffdemo.ui.shelf import ANY, title
@@ -83,7 +83,7 @@ class Lane:
             return None
         self.last = step
         # Inside the measured time, because on a GPU this is where the step's work is waited for.
-        pictures = [pack(to_images(pixels)) for pixels in (step.x_t, step.x0)] if shown else None
+        pictures = [pack(self.model.images(state)) for state in (step.x_t, step.x0)] if shown else None
         self.seconds += time.perf_counter() - began
         return self._frame(step, *pictures) if shown else None
 
@@ -120,7 +120,7 @@ class Lane:
     @property
     def pictures(self) -> np.ndarray:
         """The finished pictures, (N, H, W, 3) uint8."""
-        return to_images(self.last.x_prev)
+        return self.model.images(self.last.x_prev)
 
     def report(self) -> dict:
         """What was asked for and what it took, as the API returns it."""
@@ -141,7 +141,7 @@ class Lane:
             "detail": self._detail(),
             "seeds": [str(seed) for seed in self.seeds],  # text, because JavaScript's numbers end at 2^53
             "steps": self.total,
-            "size": list(self.model.shape[1:]),
+            "size": list(self.model.image_size),
         }
 
     def _detail(self) -> str:

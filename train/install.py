@@ -1,0 +1,50 @@
+"""Put a run's checkpoint among those that the demo offers: `python -m train.install runs/attention`."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffdemo import CHECKPOINTS
+from diffdemo.atomic import write_atomically
+from diffdemo.checkpoint import CONFIG, load_network
+from train.flags import run_app
+
+# What a checkpoint folder holds besides config.json and the weights that it names: records of the training, no state.
+RECORDS = ("history.csv", "loss.png", "samples", "epoch_visualizations", "figures")
+
+
+def install(run: Path, target: Path) -> Path:
+    """Replace the checkpoint folder `target` by the checkpoint in `run`, whole or not at all; return `target`.
+
+    Raises:
+        CheckpointError: `run` holds no checkpoint, or a damaged one.
+    """
+    _, info = load_network(run)
+
+    def write(unfinished: Path) -> None:
+        unfinished.mkdir(parents=True)
+        for name in (CONFIG, *info.files, *RECORDS):
+            if (run / name).is_dir():
+                shutil.copytree(run / name, unfinished / name)
+            elif (run / name).exists():
+                shutil.copy2(run / name, unfinished / name)
+        if target.exists():
+            shutil.rmtree(target)
+
+    write_atomically(target, write)
+    return target
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    checkpoints: Annotated[Path, typer.Option(help="Folder with one checkpoint folder for each model.")] = CHECKPOINTS,
+) -> None:
+    """Copy a run's checkpoint to where the demo finds it; the one that was there is replaced."""
+    _, info = load_network(run)
+    print(f"Installed {run} as {install(run, checkpoints / info.key)}.")
+
+
+if __name__ == "__main__":
+    run_app(main)
