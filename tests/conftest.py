@@ -20,15 +20,11 @@ from diffdemo.schedule import NoiseSchedule
 hypothesis.settings.register_profile("diffdemo", deadline=None)
 hypothesis.settings.load_profile("diffdemo")
 
-# Small enough that a step takes about a millisecond; the architecture is otherwise the real one.
-TINY = {"channels": (16, 16), "blocks_per_level": 1, "time_embedding_dim": 32, "num_heads": 2, "patch_size": 2}
-
 
 def save_tiny_checkpoint(root: Path, key: str, seed: int = 0) -> CheckpointInfo:
     """Save a tiny network of architecture `key` with random weights as the checkpoint `root/key`."""
     spec = SPECS[key]
-    levels = {"attention_levels": (1,)} if spec.reference.get("attention_levels") else {}
-    config = spec.configure(**TINY, **levels)
+    config = spec.configure("tiny")
     torch.manual_seed(seed)
     network = spec.build(config)
     for parameter in network.parameters():
@@ -39,7 +35,7 @@ def save_tiny_checkpoint(root: Path, key: str, seed: int = 0) -> CheckpointInfo:
         diffusion={"schedule": asdict(NoiseSchedule()), "prediction": "edm"},
         classes=spec.classes,
         parameters=parameter_count(network),
-        defaults={"sampler": "dpmpp", "steps": 20, "guidance_scale": 2.0},
+        defaults={"sampler": "dpmpp", "steps": 20, "guidance_scale": 2.0 if spec.classes else 1.0},
         training={"images_seen": 1234, "minutes": 1.5, "hardware": "a test"},
     )
     return save_checkpoint(root / key, info, network.state_dict())
@@ -50,5 +46,14 @@ def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tiny random checkpoints of simple_unet and attention_unet; do not change it."""
     root = tmp_path_factory.mktemp("checkpoints")
     for key in ("simple_unet", "attention_unet"):
+        save_tiny_checkpoint(root, key)
+    return root
+
+
+@pytest.fixture(scope="session")
+def all_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny random checkpoints of every architecture; do not change it."""
+    root = tmp_path_factory.mktemp("all-checkpoints")
+    for key in SPECS:
         save_tiny_checkpoint(root, key)
     return root

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from training_helpers import Script, assert_same_run, wait_for
 
 import diffdemo
 from diffdemo.data import make_toy_dataset
 
-ROOT = Path(__file__).parent.parent
+UNET = Script("train.unet")
 SMALL = [
     "--size",
     "small",
@@ -37,59 +37,25 @@ def toy(tmp_path_factory) -> Path:
     return make_toy_dataset(tmp_path_factory.mktemp("toy"), per_class=16)
 
 
-def start(*flags: object) -> subprocess.Popen:
-    command = [sys.executable, "-m", "train.unet", "--threads", "1", "--device", "cpu", *map(str, flags)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish(*flags: object, code: int = 0) -> tuple[str, str]:
-    process = start(*flags)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == code, err
-    return out, err
-
-
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def assert_same_run(a: Path, b: Path) -> None:
-    """Weights, moving average, optimizer, history and samples are equal to the last bit."""
-    one, other = load_file(a / "state.safetensors"), load_file(b / "state.safetensors")
-    assert one.keys() == other.keys()
-    for name in one:
-        assert one[name].tobytes() == other[name].tobytes(), name
-    names = ["history.csv", "model.safetensors", "forward.png", "backward.png", "loss.png"]
-    names += [f"samples/{path.name}" for path in sorted((a / "samples").glob("*.png"))]
-    assert "samples/final.png" in names
-    assert "samples/epoch_0001.png" in names
-    for name in names:
-        assert (a / name).read_bytes() == (b / name).read_bytes(), name
-
-
 def test_a_run_killed_at_a_random_moment_resumes_to_the_same_bits(toy, tmp_path):
     flags = ["--data", toy, "--model", "attention_unet", *SMALL, "--images", 640, "--dropout", 0.1]
-    finish(*flags, "--out", tmp_path / "whole")
+    UNET.finish(*flags, "--out", tmp_path / "whole")
 
-    killed = start(*flags, "--out", tmp_path / "killed", "--save-minutes", 0.001)
+    killed = UNET.start(*flags, "--out", tmp_path / "killed", "--save-minutes", 0.001)
     wait_for(tmp_path / "killed/state.safetensors", killed)
     delay = random.SystemRandom().uniform(0, 1.5)
     time.sleep(delay)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL, f"it was over after {delay} s already; train longer in this test"
 
-    out, _ = finish("--data", toy, "--out", tmp_path / "killed", "--resume")
+    out, _ = UNET.finish("--data", toy, "--out", tmp_path / "killed", "--resume")
     assert "&&" not in diffdemo.load(str(tmp_path / "killed"), device="cpu").info.training["command"]
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
     assert f"python -m diffdemo sample --model {tmp_path / 'killed'} --class airplane" in out
 
 
 def test_an_interrupted_run_saves_itself_and_says_how_to_go_on(toy, tmp_path):
-    run = start(
+    run = UNET.start(
         "--data", toy, "--model", "simple_unet", *SMALL, "--images", 10**7, "--save-minutes", 0.001, "--out", tmp_path
     )
     wait_for(tmp_path / "state.safetensors", run)
@@ -103,14 +69,14 @@ def test_an_interrupted_run_saves_itself_and_says_how_to_go_on(toy, tmp_path):
 
 def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
     first = tmp_path / "first"
-    finish("--data", toy, "--model", "simple_unet", *SMALL, "--images", 400, "--out", first)
+    UNET.finish("--data", toy, "--model", "simple_unet", *SMALL, "--images", 400, "--out", first)
     model = diffdemo.load(str(first), device="cpu")
     assert model.sample("horse", steps=3, seeds=[1]).shape == (1, 32, 32, 3)
     assert model.info.training["images_seen"] == 400
     assert model.info.training["command"].startswith("python -m train.unet --threads 1")
 
     again = tmp_path / "again"
-    finish("--data", toy, "--init-from", first, "--images", 8, "--lr", 1e-12, "--ema-decay", 0, "--out", again)
+    UNET.finish("--data", toy, "--init-from", first, "--images", 8, "--lr", 1e-12, "--ema-decay", 0, "--out", again)
     before, after = load_file(first / "model.safetensors"), load_file(again / "model.safetensors")
     assert all(np.allclose(before[name], after[name], atol=1e-3) for name in before)
 
@@ -164,23 +130,23 @@ def test_bad_flags_are_refused_with_a_sentence(toy, tmp_path, flags, sentence, m
 def test_weights_to_start_from_decide_the_network(toy, tiny_checkpoints, tmp_path):
     simple = str(tiny_checkpoints / "simple_unet")
     flags = ["--data", toy, "--init-from", simple, "--images", 8, "--out", tmp_path / "run"]
-    _, err = finish(*flags, "--channels", "8,8", code=2)
+    _, err = UNET.finish(*flags, "--channels", "8,8", code=2)
     assert f"--channels is decided by the weights in {simple}; leave it out" in err
-    _, err = finish(*flags, "--model", "attention_unet", code=2)
+    _, err = UNET.finish(*flags, "--model", "attention_unet", code=2)
     assert f"{simple} holds a simple_unet, not a attention_unet; name a checkpoint of attention_unet" in err
 
 
 def test_a_folder_that_cannot_be_written_to_is_a_sentence(toy, tmp_path):
     (tmp_path / "file").write_text("")
-    _, err = finish("--data", toy, *SMALL, "--out", tmp_path / "file", code=1)
+    _, err = UNET.finish("--data", toy, *SMALL, "--out", tmp_path / "file", code=1)
     assert "Error: " in err and "cannot be used: File exists." in err and "Traceback" not in err
 
 
 def test_two_processes_do_not_train_in_one_folder(toy, tmp_path):
     flags = ["--data", toy, "--model", "simple_unet", *SMALL, "--images", 10**7, "--out", tmp_path]
-    first = start(*flags)
+    first = UNET.start(*flags)
     wait_for(tmp_path / "run.json", first)
-    _, err = finish(*flags, code=2)
+    _, err = UNET.finish(*flags, code=2)
     assert "Another process is training in" in err
     first.kill()
     first.wait()
@@ -189,12 +155,12 @@ def test_two_processes_do_not_train_in_one_folder(toy, tmp_path):
 def test_a_run_is_neither_overwritten_nor_changed_half_way(toy, tmp_path):
     flags = ["--data", toy, "--model", "simple_unet", *SMALL, "--images", 80, "--out", tmp_path]
     (tmp_path / "run.json").write_text("{}")  # left by a run that was killed before its first save
-    finish(*flags)
-    _, err = finish(*flags, code=2)
+    UNET.finish(*flags)
+    _, err = UNET.finish(*flags, code=2)
     assert "holds a run already; add --resume to go on with it" in err
-    _, err = finish(*flags, "--resume", "--seed", 5, code=2)
+    _, err = UNET.finish(*flags, "--resume", "--seed", 5, code=2)
     assert "--seed was 0 when the run began and cannot become 5" in err
-    finish("--data", toy, "--resume", "--images", 160, "--out", tmp_path)
+    UNET.finish("--data", toy, "--resume", "--images", 160, "--out", tmp_path)
     training = diffdemo.load(str(tmp_path), device="cpu").info.training
     assert training["images_seen"] == 160
     first, second = training["command"].split(" && ")

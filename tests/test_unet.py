@@ -1,13 +1,15 @@
 """The UNet: what goes in and out, what its settings change, and which of them are refused."""
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import pytest
 import torch
 from sentences import refused
 
+from diffdemo.checkpoint import parameter_count
 from diffdemo.errors import RequestError
-from diffdemo.models.unet import UNet, UNetConfig
+from diffdemo.models.unet import UNet, UNetConfig, _Stage
 from diffdemo.registry import SPECS, spec
 
 TINY = UNetConfig(channels=(16, 24), blocks_per_level=1, time_embedding_dim=32, num_heads=4, num_classes=3)
@@ -19,6 +21,8 @@ CONFIGS = {
     "patches of 4": replace(TINY, patch_size=4, channels=(16, 16, 16)),
     "unconditional": replace(TINY, num_classes=0),
     "attention": replace(TINY, attention_levels=(0, 1), middle_attention=True),
+    "attention on the way up": replace(TINY, attention_levels=(0, 1), attention_side="up"),
+    "no way up from the bottom": replace(TINY, channels=(8, 16, 24), blocks_per_level=2, decode_bottom=False),
     "one head": replace(TINY, attention_levels=(1,), num_heads=1),
     "odd widths": replace(TINY, channels=(7, 9)),
     "grey, 16 pixels": replace(TINY, image_size=16, image_channels=1),
@@ -103,6 +107,45 @@ def test_attention_unet_is_the_simple_unet_and_attention(size):
     assert len(with_it) > len(without)
 
 
+@pytest.mark.parametrize(
+    ("key", "size", "millions"),
+    [
+        ("simple_unet", "small", 6.58),
+        ("attention_unet", "small", 7.31),
+        ("simple_unet", "reference", 19.3),
+        ("attention_unet", "reference", 20.9),
+        ("ddpm_unet", "reference", 32.6),
+        ("multihead_unet", "reference", 40.7),
+    ],
+)
+def test_networks_are_as_large_as_they_are_said_to_be(key, size, millions):
+    with torch.device("meta"):
+        network = UNet(spec(key).configure(size))
+    assert parameter_count(network) == pytest.approx(1e6 * millions, rel=0.02 if key == "ddpm_unet" else 0.005)
+
+
+def test_the_ddpm_unet_is_the_published_table():
+    """Widths 96, 192, 384, 384 at 32, 16, 8 and 4 pixels; on the way up 384 at 8, 192 with 8 heads at 16, 96 at 32."""
+    network = UNet(spec("ddpm_unet").configure()).eval()
+    seen = []
+    for side, stages in (("down", network.down), ("middle", network.middle), ("up", network.up)):
+        for stage in stages:
+            if isinstance(stage, _Stage):
+                note = partial(_note, seen, side, stage)
+                stage.register_forward_hook(note)
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 32, 32), torch.zeros(1, dtype=torch.long))
+    down = [("down", 96, 32, 0), ("down", 192, 16, 0), ("down", 384, 8, 0), ("down", 384, 4, 0)]
+    up = [("up", 384, 8, 0), ("up", 192, 16, 8), ("up", 96, 32, 0)]
+    assert list(dict.fromkeys(seen)) == [*down, ("middle", 384, 4, 0), *up]
+    assert {m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)} == {0.1}
+
+
+def _note(seen, side, stage, module, arguments, output):
+    heads = getattr(stage.attention, "num_heads", 0)
+    seen.append((side, output.shape[1], output.shape[2], heads))
+
+
 def test_attention_begins_as_nothing():
     """With the shared weights equal, the fresh attention UNet is the simple one: a controlled comparison."""
     simple = perturbed(TINY)
@@ -165,6 +208,8 @@ def test_a_config_that_went_through_lists_is_the_same_config():
         ({"patch_size": 3}, "fewer channels entries or a smaller patch_size"),
         ({"image_size": 30, "channels": (8, 8, 8)}, "fewer channels entries or a smaller patch_size"),
         ({"channels": (8,) * 7}, "fewer channels entries or a smaller patch_size"),
+        ({"attention_side": "down"}, "attention_side must be both or up"),
+        ({"channels": (16,), "decode_bottom": False}, "at least two channels entries"),
         ({"attention_levels": (2,)}, "run from 0 to 1"),
         ({"attention_levels": (-1,)}, "run from 0 to 1"),
         ({"attention_levels": (1,), "num_heads": 5}, "num_heads 5 does not divide a level of 24"),
@@ -183,5 +228,5 @@ def test_heads_need_not_divide_levels_without_attention():
 def test_an_architecture_or_size_that_does_not_exist_is_refused_with_a_sentence():
     with refused(RequestError, ", ".join(SPECS)):
         spec("transformer")
-    with refused(RequestError, "reference or small"):
+    with refused(RequestError, "reference, small or tiny"):
         spec("simple_unet").configure("huge")

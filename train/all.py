@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from diffdemo.checkpoint import CONFIG, read_info, write_json
 from diffdemo.errors import CheckpointError, Interrupted, TrainingError
+from train.denoising import SIZES
 from train.flags import flag, run_command
 from train.install import install
 from train.resume import RUN, alone
@@ -65,7 +66,7 @@ class Options:
     data: Path = flag(Path("data"), "Data folder, as in every training script.")
     device: str = flag("auto", "auto, cpu, cuda or mps.")
     threads: int = flag(0, "CPU threads; 0 is all of them.")
-    size: str = flag("small", "small is the best value on a CPU; reference is the full networks and classic recipes.")
+    size: str = flag("small", SIZES)
     precision: str = flag("auto", "auto, fp32, bf16 or fp16.")
     compile: bool = flag(False, "Compile the networks: faster, after a minute of compiling each.")
     seed: int = flag(0, "Of everything random in the runs.")

@@ -18,6 +18,10 @@ from train.run import RunOptions
 from train.samples import draw_samples
 from train.task import Task
 
+SIZES = (
+    "small is the best value on a CPU; reference is the full network and the classic recipe; tiny shows in seconds "
+    "that everything works."
+)
 # What a checkpoint to start from has decided already, in every script.
 FIXED_BY_WEIGHTS = {"size", "dropout", "schedule", "schedule_steps", "beta_start", "beta_end", "prediction"}
 
@@ -27,7 +31,7 @@ class DiffusionOptions(RunOptions):
     """Flags of every denoiser's training; scripts inherit them and may set other defaults."""
 
     init_from: str = flag("", "Start from the weights and settings of this checkpoint folder.")
-    size: str = flag("small", "small is the best value on a CPU; reference is the full network and the classic recipe.")
+    size: str = flag("small", SIZES)
     dropout: float = flag(0.0, "Dropout inside the network.")
     schedule: str = flag("linear", "Noise schedule: linear or cosine.")
     schedule_steps: int = flag(1000, "Training steps T of the schedule.")

@@ -55,7 +55,9 @@ class PatchUNetConfig:
     def _check(self) -> None:
         for name in ("channels", "patch_sizes"):
             if min(getattr(self, name), default=0) < 1:
-                raise RequestError(f"{name} needs at least one number, all of them positive, not {getattr(self, name)}.")
+                raise RequestError(
+                    f"{name} needs at least one number, all of them positive, not {getattr(self, name)}."
+                )
         if len(self.channels) != len(self.patch_sizes):
             raise RequestError(
                 f"Each level has a width and a patch size, but there are {len(self.channels)} channels and "
