@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -131,6 +132,36 @@ def sample(
     written = output.write(images, frames, seeds)
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} pictures, seeds {seeds[0]} to {seeds[-1]}"
     print(f"Wrote {' and '.join(map(str, written))}: {which}.")
+
+
+@app.command(
+    epilog=f"""\b
+    Example:
+      {PROGRAM} reconstruct cat.jpg --out cat.png
+    """
+)
+def reconstruct(
+    picture: Annotated[
+        Path, typer.Argument(metavar="PICTURE", help="Any picture; its middle is used, as 32x32 pixels.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE.png", help="What is left of it.")] = Path("reconstruction.png"),
+    model: Annotated[str, typer.Option(metavar="KEY|FOLDER", help="A model of latents.")] = "latent_diffusion",
+    scale: Annotated[str, typer.Option(metavar="K", help="Draw each pixel K times K large.")] = "4",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
+    checkpoints: Checkpoints = None,
+) -> None:
+    """Send a picture through the autoencoder: 3,072 numbers become 128, and a picture again."""
+    from diffdemo.latent_space import psnr
+    from diffdemo.pictures import read_pictures
+    from diffdemo.raster import image_grid, save_png
+
+    size = validate.whole_number("scale", scale, 1, 32)
+    if out.suffix.lower() != ".png":
+        raise RequestError(f"--out writes a .png file, not {out.name!r}; name one such as reconstruction.png.")
+    pixels = read_pictures([picture])
+    restored = diffdemo.load(model, device=device, checkpoints=checkpoints).reconstruct(pixels)
+    save_png(out, image_grid(restored, scale=size))
+    print(f"Wrote {out}: PSNR {psnr(pixels / 255, restored / 255)[0]:.1f} dB against the picture at 32x32 pixels.")
 
 
 def main(arguments: list[str] | None = None) -> int:

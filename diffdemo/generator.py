@@ -95,6 +95,14 @@ class Generator:
         """Pictures, (N, H, W, 3) uint8, of what is denoised: of x_t, x0 or x_prev of a `Step`."""
         return to_images(state)
 
+    def reconstruct(self, pictures: np.ndarray) -> np.ndarray:
+        """What is left of pictures, (N, H, W, 3) uint8, after encoding and decoding: the same shape and type.
+
+        Raises:
+            RequestError: the model denoises pixels and has no autoencoder.
+        """
+        raise validate.RequestError(f"{self.key} denoises pixels and has no autoencoder; use a model of latents.")
+
     def bound(self, x0: Tensor) -> Tensor:
         """Keep a guess of x0 where clean examples are: pixels lie in [-1, 1]."""
         return x0.clamp(-1, 1)

@@ -15,6 +15,7 @@ import diffdemo
 from diffdemo import cli_sample
 from diffdemo.__main__ import main
 from diffdemo.generator import to_images
+from diffdemo.pictures import read_pictures
 from diffdemo.samplers import SeededNoise
 
 LIST_KEYS = ["key", "space", "classes", "parameters", "images_seen", "hardware", "minutes"]
@@ -109,7 +110,7 @@ def test_settings_reach_the_sampler(sample, tmp_path, tiny_checkpoints):
     plain = images("--class", "any")
     np.testing.assert_array_equal(plain, images("--model", tiny_checkpoints / "attention_unet"))
     others = ["--class cat", "--class cat --guidance 1", "--model simple_unet", "--seed 1", "--steps 3"]
-    others += ["--sampler heun", "--sampler ddim --eta 1", "--sampler ddpm --variance large"]
+    others += ["--steps 4", "--sampler heun --steps 4", "--sampler ddim --eta 1", "--sampler ddpm --variance large"]
     drawn = [plain, *[images(*other.split()) for other in others]]
     assert len({array.tobytes() for array in drawn}) == len(drawn)
     model = diffdemo.load("attention_unet", device="cpu", checkpoints=tiny_checkpoints)
@@ -173,3 +174,35 @@ def test_without_a_command_it_shows_the_help_with_an_example(capsys):
     assert "python -m diffdemo sample --model attention_unet --class horse" in shown.out and shown.err == ""
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == shown.out
+
+
+# --- reconstruct ------------------------------------------------------------------------------------------------------
+
+
+def test_reconstruct_sends_a_picture_through_the_autoencoder(all_checkpoints, tmp_path, capsys):
+    picture, out = tmp_path / "wide.jpg", tmp_path / "new" / "out.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 90, 3), dtype=np.uint8)).save(picture)
+    arguments = ["reconstruct", str(picture), "--checkpoints", str(all_checkpoints), "--device", "cpu"]
+    assert main([*arguments, "--out", str(out), "--scale", "2"]) == 0
+    assert capsys.readouterr().out.startswith(f"Wrote {out}: PSNR ")
+    model = diffdemo.load("latent_diffusion", device="cpu", checkpoints=all_checkpoints)
+    expected = model.reconstruct(read_pictures([picture]))[0]
+    np.testing.assert_array_equal(pixels(out)[::2, ::2], expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "code"),
+    [
+        (["nothing.png"], "nothing.png cannot be read as a picture", 1),
+        (["{picture}", "--out", "a.jpg"], "--out writes a .png file, not 'a.jpg'", 2),
+        (["{picture}", "--model", "simple_unet"], "simple_unet denoises pixels and has no autoencoder", 2),
+        (["{picture}", "--scale", "0"], "scale must be a whole number from 1 to 32", 2),
+    ],
+)
+def test_what_cannot_be_reconstructed_is_refused_with_a_sentence(
+    all_checkpoints, tmp_path, capsys, arguments, said, code
+):
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (32, 32)).save(picture)
+    named = [argument.format(picture=picture) for argument in arguments]
+    assert said in complaint(capsys, main(["reconstruct", *named, "--checkpoints", str(all_checkpoints)]), code)

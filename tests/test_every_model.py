@@ -6,6 +6,9 @@ import pytest
 import diffdemo
 from diffdemo.registry import SPECS
 from diffdemo.samplers import SAMPLERS
+from diffdemo.ui.generate import first_settings_of, start
+from diffdemo.ui.runs import stream, whole
+from diffdemo.ui.shelf import Shelf, about
 
 models = pytest.mark.parametrize("key", SPECS)
 
@@ -77,3 +80,14 @@ def test_the_list_names_all_six(all_checkpoints):
     assert {key for key, model in models.items() if not model["classes"]} == {"ddpm_unet", "multihead_unet"}
     assert {key for key, model in models.items() if model["classes"] == ["cat", "dog"]} >= {"patch_unet"}
     assert {key for key, model in models.items() if model["space"] == "latents"} <= {"latent_diffusion"}
+
+
+@models
+def test_the_page_shows_a_run_of_it(all_checkpoints, key):
+    shelf = Shelf.open(all_checkpoints, "cpu")
+    settings = first_settings_of(shelf, key)
+    message = whole(stream([start(shelf, key, **settings | {"steps": 3}, seed="5", count=2)]))
+    assert message["state"] == "done" and message["lanes"][0]["size"] == [32, 32]
+    frames = [message["frames"][str(index)][0] for index in range(3)]
+    assert len({frame["x_t"] for frame in frames}) == 3
+    assert SPECS[key].title in about(shelf[key])

@@ -90,7 +90,8 @@ def about(model: Generator) -> str:
         parts.append(f"on {facts['hardware']}")
     kinds = {"noise": "the noise", "clean": "the clean picture", "velocity": "the velocity v"}
     kind = kinds.get(facts["prediction"], "a mix of picture and noise (EDM)")
-    return f"{title(model)}: {' '.join(parts).rstrip(',')}; predicts {kind}."
+    space = " in the latents of an autoencoder, which makes pictures of them" if facts["space"] == "latents" else ""
+    return f"{title(model)}: {' '.join(parts).rstrip(',')}; predicts {kind}{space}."
 
 
 def _number(value: object) -> str:
