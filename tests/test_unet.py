@@ -5,6 +5,8 @@ from functools import partial
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sentences import refused
 
 from diffdemo.checkpoint import parameter_count
@@ -219,6 +221,35 @@ def test_a_config_that_went_through_lists_is_the_same_config():
 def test_a_config_that_makes_no_network_is_refused_with_a_sentence(change, said):
     with refused(RequestError, said):
         replace(TINY, **change)
+
+
+@given(
+    channels=st.lists(st.sampled_from([4, 6, 8, 12]), min_size=1, max_size=4),
+    blocks=st.integers(1, 2),
+    levels=st.lists(st.integers(0, 3), max_size=3, unique=True),
+    side=st.sampled_from(["both", "up"]),
+    heads=st.sampled_from([1, 2, 4, 5]),
+    width=st.sampled_from([8, 20]),
+    bottom=st.booleans(),
+    patch=st.sampled_from([1, 2, 4]),
+)
+@settings(max_examples=40)
+def test_any_settings_make_a_network_that_learns_or_a_sentence(
+    channels, blocks, levels, side, heads, width, bottom, patch
+):
+    chosen = {"channels": channels, "blocks_per_level": blocks, "attention_levels": levels, "attention_side": side}
+    chosen |= {"num_heads": heads, "time_embedding_dim": width, "decode_bottom": bottom, "patch_size": patch}
+    fits = all(level < len(channels) and channels[level] % heads == 0 for level in levels)
+    fits = fits and (bottom or len(channels) > 1)
+    if not fits:
+        with pytest.raises(RequestError, match=r"levels|num_heads|channels"):
+            UNetConfig(**chosen, image_size=32, num_classes=0)
+        return
+    config = UNetConfig(**chosen, image_size=32, num_classes=0)
+    network = perturbed(config)
+    x, t, _ = inputs(config)
+    network(x, t).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 def test_heads_need_not_divide_levels_without_attention():

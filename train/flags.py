@@ -14,9 +14,9 @@ from diffdemo.errors import DiffdemoError, Interrupted
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
 
-def flag(default: Any, text: str) -> Any:
+def flag(default: Any, text: str, show_default: bool = True) -> Any:
     """A dataclass field that is a flag too; `text` is its explanation."""
-    return field(default=default, metadata={"help": text})
+    return field(default=default, metadata={"help": text, "show_default": show_default})
 
 
 def run_command(main: Callable[..., None], *groups: type) -> None:
@@ -30,7 +30,9 @@ def run_command(main: Callable[..., None], *groups: type) -> None:
         given = {name for name in owners if context.get_parameter_source(name).name != "DEFAULT"}
         main(*[group(**{f.name: values[f.name] for f in fields(group)}) for group in groups], given)
 
-    parameters = [_parameter(f) for group in groups for f in fields(group)]
+    # What is special about a script comes first in its --help.
+    ordered = [sorted(fields(group), key=lambda f: f.name not in group.__annotations__) for group in groups]
+    parameters = [_parameter(f) for part in ordered for f in part]
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     command.__signature__ = inspect.Signature([context, *parameters])
     command.__annotations__ = {p.name: p.annotation for p in (context, *parameters)}
@@ -75,9 +77,8 @@ def _module_name() -> str:
 
 def _parameter(f: Field) -> inspect.Parameter:
     name = f"--{f.name.replace('_', '-')}"
-    option = (
-        typer.Option(name, help=f.metadata["help"]) if f.type is not bool else typer.Option(help=f.metadata["help"])
-    )
+    names = [] if f.type is bool else [name]  # typer makes a pair of names of a switch itself
+    option = typer.Option(*names, **f.metadata)
     default = inspect.Parameter.empty if f.default is MISSING else f.default
     return inspect.Parameter(
         f.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[f.type, option]

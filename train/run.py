@@ -9,7 +9,7 @@ from torch import nn
 
 from diffdemo.checkpoint import parameter_count
 from diffdemo.data import Dataset, load_dataset
-from diffdemo.device import choose_device
+from diffdemo.device import choose_device, peak_memory
 from diffdemo.registry import ModelSpec
 from train.flags import flag
 from train.loop import Trainer
@@ -76,4 +76,6 @@ def train(task: Task, options: Any, settings: Settings, data: tuple[Dataset, Dat
     count = f"{parameter_count(task.network):,} parameters"
     print(f"{task.info({}).key}: {count} on {train_data.source}, {trainer.precision}.")
     trainer.run()
+    seen, minutes = f"{trainer.images_seen:,} images", f"{trainer.seconds / 60:.1f} minutes"
+    print(f"{seen} in {minutes}, at most {peak_memory(trainer.device):,} MiB of memory at once.")
     return trainer.averaged.module

@@ -19,22 +19,23 @@ from train.samples import draw_summary
 from train.settings import Settings
 
 MODELS = [model.key for model in SPECS.values() if model.config_type is UNetConfig]
+OF_SIZE = ".  [default: that of --size]"
 SHAPE = ("blocks_per_level", "patch_size", "num_heads", "time_embedding_dim")
 
 
 @dataclass(frozen=True)
 class Options(DiffusionOptions):
-    """What only a UNet's training has; left out, settings of the network are those of --size."""
+    """What only a UNet's training has; settings of the network that are left out are those of --size."""
 
     model: str = flag("attention_unet", f"One of {', '.join(MODELS)}.")
     channels: str = flag("", "Width of each level, finest first, such as 64,128,128.")
-    blocks_per_level: int = flag(0, "Residual blocks of each level.")
-    patch_size: int = flag(0, "1, 2 or 4: pictures enter the network as patches of so many pixels a side.")
+    blocks_per_level: int = flag(0, f"Residual blocks of each level{OF_SIZE}", False)
+    patch_size: int = flag(0, f"1, 2 or 4: pictures enter as patches of so many pixels a side{OF_SIZE}", False)
     attention_levels: str = flag(
         "", "Levels with self-attention, counted from 0, such as 1,2; none for a network without."
     )
-    num_heads: int = flag(0, "Attention heads; they must divide the channels of every level with attention.")
-    time_embedding_dim: int = flag(0, "Width of the time and class embedding.")
+    num_heads: int = flag(0, f"Attention heads; they must divide the channels where attention is{OF_SIZE}", False)
+    time_embedding_dim: int = flag(0, f"Width of the time and class embedding{OF_SIZE}", False)
 
     fixed_by_weights: ClassVar[set[str]] = FIXED_BY_WEIGHTS | {"channels", "attention_levels", *SHAPE}
 
