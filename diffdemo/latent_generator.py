@@ -37,7 +37,7 @@ class LatentGenerator(Generator):
         Raises:
             CheckpointError: only the autoencoder of this checkpoint is trained.
         """
-        if not self.info.training.get("images_seen"):
+        if self.info.training.get("images_seen") == 0:
             raise CheckpointError(
                 "Only the autoencoder of this checkpoint is trained; train its denoiser with python -m train.latent."
             )
