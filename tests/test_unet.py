@@ -195,8 +195,8 @@ def test_a_config_that_went_through_lists_is_the_same_config():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"channels": ()}, "at least one positive width"),
-        ({"channels": (16, 0)}, "at least one positive width"),
+        ({"channels": ()}, "at least one positive number"),
+        ({"channels": (16, 0)}, "at least one positive number"),
         ({"blocks_per_level": 0}, "blocks_per_level must be at least 1"),
         ({"num_heads": 0}, "num_heads must be at least 1"),
         ({"time_embedding_dim": 0}, "time_embedding_dim must be at least 1"),

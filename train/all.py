@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -32,6 +32,7 @@ class Part:
         flags: what makes it train this part.
         share: of the time, in relation to the others.
         needs: a part that must have a checkpoint before, named to the script by a flag of the same name.
+        start: the checkpoint it may start from, if that is not called as the part is.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Part:
     flags: tuple[str, ...]
     share: float
     needs: str = ""
+    start: str = ""
 
 
 # The pair gets equal time, or comparing it would mean nothing. The latent denoiser is done in a minute or two.
@@ -48,7 +50,7 @@ PARTS = (
     Part("ddpm_unet", "train.unet", ("--model", "ddpm_unet"), 5),
     Part("multihead_unet", "train.unet", ("--model", "multihead_unet"), 2),
     Part("patch_unet", "train.patch_unet", (), 3),
-    Part("autoencoder", "train.autoencoder", (), 2),
+    Part("autoencoder", "train.autoencoder", (), 2, start="latent_diffusion"),
     Part("latent_diffusion", "train.latent", (), 1, needs="autoencoder"),
 )
 
@@ -90,7 +92,7 @@ class Options:
                 raise TrainingError(f"--shares must look like {name}=2, with a number of 0 or more, not {entry!r}.")
         if not any(shares.values()):
             raise TrainingError("--shares leaves no part any time; give at least one a number above 0.")
-        return [Part(p.name, p.module, p.flags, shares[p.name], p.needs) for p in PARTS if shares[p.name]]
+        return [replace(part, share=shares[part.name]) for part in PARTS if shares[part.name]]
 
 
 class Plan:
@@ -176,7 +178,7 @@ def _train(part: Part, options: Options, plan: Plan) -> None:
 
 
 def _command(part: Part, options: Options, minutes: float) -> list[str]:
-    out, start = options.out / part.name, Path(options.init_from) / part.name
+    out, start = options.out / part.name, Path(options.init_from) / (part.start or part.name)
     command = [sys.executable, "-m", part.module, "--out", str(out)]
     command += ["--data", str(options.data), "--device", options.device, "--threads", str(options.threads)]
     command += ["--precision", options.precision, *["--compile"] * options.compile]

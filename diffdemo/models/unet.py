@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffdemo.errors import RequestError
+from diffdemo.models import checks
 from diffdemo.models.layers import ClassEmbedding, ResidualBlock, SelfAttention, TimeEmbedding, group_norm, zero_init
 
 ATTENTION_SIDES = ("both", "up")
@@ -49,34 +50,14 @@ class UNetConfig:
     image_channels: int = 3
 
     def __post_init__(self):
-        # JSON has lists only; a config that went through a file must equal the one that was saved.
-        object.__setattr__(self, "channels", tuple(self.channels))
+        checks.widths(self, "channels")
         object.__setattr__(self, "attention_levels", tuple(self.attention_levels))
-        self._check()
-
-    def _check(self) -> None:
+        sizes = ("image_size", "image_channels")
+        checks.at_least(self, 1, "blocks_per_level", "num_heads", "time_embedding_dim", "patch_size", *sizes)
+        checks.classes(self)
+        checks.dropout(self)
+        checks.halves(self.image_size, self.patch_size, self.channels)
         levels = len(self.channels)
-        if not levels or min(self.channels) < 1:
-            raise RequestError(f"channels needs at least one positive width, not {self.channels}.")
-        for name in (
-            "blocks_per_level",
-            "num_heads",
-            "time_embedding_dim",
-            "patch_size",
-            "image_size",
-            "image_channels",
-        ):
-            if getattr(self, name) < 1:
-                raise RequestError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if self.num_classes < 0:
-            raise RequestError(f"num_classes must be 0 (unconditional) or more, not {self.num_classes}.")
-        if not 0 <= self.dropout < 1:
-            raise RequestError(f"dropout must be at least 0 and below 1, not {self.dropout}.")
-        if self.image_size % (self.patch_size * 2 ** (levels - 1)):
-            raise RequestError(
-                f"{levels} levels after patches of {self.patch_size} do not fit {self.image_size} pixels; "
-                "use fewer channels entries or a smaller patch_size."
-            )
         if self.attention_side not in ATTENTION_SIDES:
             raise RequestError(f"attention_side must be {' or '.join(ATTENTION_SIDES)}, not {self.attention_side!r}.")
         if levels == 1 and not self.decode_bottom:
@@ -87,11 +68,7 @@ class UNetConfig:
                     f"attention_levels names level {level}, but with {levels} channels they run from 0 to {levels - 1}."
                 )
         attending = [self.channels[i] for i in self.attention_levels] + [self.channels[-1]] * self.middle_attention
-        for width in attending:
-            if width % self.num_heads:
-                raise RequestError(
-                    f"num_heads {self.num_heads} does not divide a level of {width} channels; change one of them."
-                )
+        checks.heads_divide(self.num_heads, attending)
 
 
 class _Stage(nn.Module):
