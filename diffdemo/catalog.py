@@ -32,15 +32,22 @@ def find(model: str, checkpoints: str | Path) -> Path:
 
 
 def summary(info: CheckpointInfo) -> dict:
-    """What people ask first about a checkpoint; the keys are those of `diffdemo.list_models`."""
+    """What people ask first about a checkpoint; the keys are those of `diffdemo.list_models`.
+
+    A latent model saw its pictures while its autoencoder was trained; the minutes are those of both parts.
+    """
+    training, minutes = info.training, info.training.get("minutes")
+    if autoencoder := training.get("autoencoder"):
+        training = training | {"images_seen": autoencoder.get("images_seen")}
+        minutes = round((minutes or 0) + autoencoder.get("minutes", 0), 1)
     return {
         "key": info.key,
         "space": info.spec.space,
         "classes": list(info.classes),
         "parameters": info.parameters,
-        "images_seen": info.training.get("images_seen"),
-        "hardware": info.training.get("hardware"),
-        "minutes": info.training.get("minutes"),
+        "images_seen": training.get("images_seen"),
+        "hardware": training.get("hardware"),
+        "minutes": minutes,
         "prediction": info.diffusion["prediction"],
         "sampler": info.defaults["sampler"],
         "steps": info.defaults["steps"],

@@ -77,3 +77,13 @@ def test_a_model_of_pixels_has_no_autoencoder(all_checkpoints, pictures):
     model = diffdemo.load("patch_unet", device="cpu", checkpoints=all_checkpoints)
     with refused(RequestError, "patch_unet denoises pixels and has no autoencoder"):
         model.reconstruct(pictures)
+
+
+def test_the_list_counts_pictures_of_the_autoencoder_and_minutes_of_both(all_checkpoints, tmp_path):
+    folder = tmp_path / "latent_diffusion"
+    shutil.copytree(all_checkpoints / "latent_diffusion", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["training"] = {"images_seen": 9_000, "minutes": 1.5, "autoencoder": {"images_seen": 700, "minutes": 40.2}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (model,) = diffdemo.list_models(tmp_path)
+    assert (model["images_seen"], model["minutes"]) == (700, 41.7)
