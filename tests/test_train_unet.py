@@ -1,16 +1,12 @@
 """`python -m train.unet` as its users meet it: in processes of its own, some of them killed."""
 
-import os
-import random
 import signal
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from training_helpers import Script, assert_same_run, wait_for
+from training_helpers import Script, wait_for
 
 import diffdemo
 from diffdemo.data import make_toy_dataset
@@ -38,19 +34,9 @@ def toy(tmp_path_factory) -> Path:
 
 
 def test_a_run_killed_at_a_random_moment_resumes_to_the_same_bits(toy, tmp_path):
-    flags = ["--data", toy, "--model", "attention_unet", *SMALL, "--images", 640, "--dropout", 0.1]
-    UNET.finish(*flags, "--out", tmp_path / "whole")
-
-    killed = UNET.start(*flags, "--out", tmp_path / "killed", "--save-minutes", 0.001)
-    wait_for(tmp_path / "killed/state.safetensors", killed)
-    delay = random.SystemRandom().uniform(0, 1.5)
-    time.sleep(delay)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL, f"it was over after {delay} s already; train longer in this test"
-
-    out, _ = UNET.finish("--data", toy, "--out", tmp_path / "killed", "--resume")
+    flags = ["--model", "attention_unet", *SMALL, "--images", 640, "--dropout", 0.1]
+    out = UNET.kill_and_resume(toy, tmp_path, *flags)
     assert "&&" not in diffdemo.load(str(tmp_path / "killed"), device="cpu").info.training["command"]
-    assert_same_run(tmp_path / "whole", tmp_path / "killed")
     assert f"python -m diffdemo sample --model {tmp_path / 'killed'} --class airplane" in out
 
 
@@ -108,31 +94,8 @@ def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
     ],
 )
 def test_bad_flags_are_refused_with_a_sentence(toy, tmp_path, flags, sentence, monkeypatch, capsys):
-    from train import unet
-    from train.flags import run_command
-
-    monkeypatch.chdir(tmp_path)
-    words = [
-        "unet",
-        "--data",
-        str(toy),
-        "--out",
-        str(tmp_path / "run"),
-        "--size",
-        "small",
-        "--device",
-        "cpu",
-        *flags.split(),
-    ]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as exit_code:
-        run_command(unet.main, unet.Options, unet.Settings)
-    assert exit_code.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("Error: ")
+    error = UNET.refusal(f"--data {toy} --size small {flags}", tmp_path / "run", monkeypatch, capsys)
     assert sentence in error
-    assert error.count("\n") == 1
-    assert not os.path.exists(tmp_path / "run/state.safetensors")
 
 
 def test_weights_to_start_from_decide_the_network(toy, tiny_checkpoints, tmp_path):

@@ -46,10 +46,11 @@ def test_derived_seeds_do_not_collide_between_purposes_and_steps():
     images=st.integers(100, 10**7),
     warmup=st.integers(0, 10**4),
     decay_start=st.floats(0, 1),
+    decay=st.sampled_from(["linear", "cosine"]),
     seen=st.floats(0, 1),
 )
-def test_learning_rate_stays_in_bounds_and_ends_at_zero(images, warmup, decay_start, seen):
-    settings = Settings(images=images, warmup_images=warmup, decay_start=decay_start, lr=0.5)
+def test_learning_rate_stays_in_bounds_and_ends_at_zero(images, warmup, decay_start, decay, seen):
+    settings = Settings(images=images, warmup_images=warmup, decay_start=decay_start, decay=decay, lr=0.5)
     assert 0 <= settings.learning_rate(int(seen * images), 0.0) <= 0.5
     if decay_start < 1:
         assert settings.learning_rate(images, 0.0) == 0
@@ -65,9 +66,18 @@ def test_learning_rate_warms_up_holds_and_decays_in_images_or_minutes():
     assert settings.learning_rate(4000, 600.0) == 0
 
 
+def test_a_cosine_decay_is_half_a_period_after_its_start():
+    settings = Settings(images=10_000, warmup_images=1000, decay_start=0.1, decay="cosine", lr=1.0, batch_size=100)
+    assert settings.learning_rate(400, 0.0) == pytest.approx(0.5)
+    for seen in range(1000, 10_001, 500):
+        angle = math.pi * (seen - 1000) / 9000
+        assert settings.learning_rate(seen, 0.0) == pytest.approx((1 + math.cos(angle)) / 2)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("decay", "steep"),
         ("lr", 0),
         ("lr", math.nan),
         ("lr", math.inf),

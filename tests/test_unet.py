@@ -3,10 +3,12 @@
 from dataclasses import asdict, replace
 from functools import partial
 
+import network_helpers
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from network_helpers import inputs
 from sentences import refused
 
 from diffdemo.checkpoint import parameter_count
@@ -33,68 +35,26 @@ CONFIGS = {
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
-def inputs(config: UNetConfig, count: int = 2):
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(count, config.image_channels, config.image_size, config.image_size, generator=generator)
-    t = torch.arange(count) * 300 + 7
-    return x, t, torch.arange(count) % max(config.num_classes, 1)
-
-
-def perturbed(config: UNetConfig) -> UNet:
-    """A network without zeros, in evaluation mode."""
-    torch.manual_seed(1)
-    network = UNet(config).eval()
-    for parameter in network.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    return network
+perturbed = partial(network_helpers.perturbed, UNet)
 
 
 @configs
 def test_output_is_shaped_like_the_pictures_and_starts_at_zero(config):
-    x, t, label = inputs(config)
-    fresh = UNet(config)(x, t, label)
-    assert fresh.shape == x.shape and fresh.dtype == torch.float32
-    assert not fresh.any()  # the last convolution starts at zero
-    output = perturbed(config)(x, t, label)
-    assert output.shape == x.shape and output.isfinite().all() and output.std() > 0.01
+    network_helpers.assert_starts_at_zero(UNet, config)
 
 
 @configs
 def test_every_parameter_learns(config):
-    network = perturbed(config).train()
-    x, t, label = inputs(config)
-    (network(x, t, label) - x).square().mean().backward()
-    idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
-    assert not idle
-    assert not [name for name, parameter in network.named_parameters() if not parameter.grad.any()]
+    network_helpers.assert_every_parameter_learns(UNet, config)
 
 
 @configs
 def test_images_of_a_batch_do_not_see_each_other(config):
-    network = perturbed(config)
-    x, t, label = inputs(config, count=3)
-    with torch.no_grad():
-        together = network(x, t, label)
-        alone = torch.cat([network(x[k : k + 1], t[k : k + 1], label[k : k + 1]) for k in range(3)])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    network_helpers.assert_images_do_not_see_each_other(UNet, config)
 
 
-def test_steps_and_classes_change_the_output():
-    network = perturbed(TINY)
-    x, t, label = inputs(TINY)
-    with torch.no_grad():
-        here = network(x, t, label)
-        assert (network(x, t + 1, label) - here).abs().max() > 1e-6
-        assert (network(x, t, (label + 1) % 3) - here).abs().max() > 1e-3
-
-
-def test_no_label_is_the_null_class_and_an_unconditional_network_ignores_labels():
-    network = perturbed(TINY)
-    x, t, label = inputs(TINY)
-    with torch.no_grad():
-        assert torch.equal(network(x, t), network(x, t, torch.full_like(label, TINY.num_classes)))
-        free = perturbed(replace(TINY, num_classes=0))
-        assert torch.equal(free(x, t), free(x, t, label))
+def test_steps_and_classes_change_the_output_unless_the_network_has_no_classes():
+    network_helpers.assert_steps_and_classes_count(UNet, TINY)
 
 
 @pytest.mark.parametrize("size", ["reference", "small"])
@@ -178,12 +138,7 @@ def test_attention_sees_the_whole_picture_and_convolutions_do_not():
 
 
 def test_dropout_is_for_training_only():
-    network = perturbed(CONFIGS["dropout"])
-    batch = inputs(TINY)
-    with torch.no_grad():
-        assert torch.equal(network(*batch), network(*batch))
-        network.train()
-        assert not torch.equal(network(*batch), network(*batch))
+    network_helpers.assert_dropout_is_for_training_only(UNet, CONFIGS["dropout"])
 
 
 def test_a_config_that_went_through_lists_is_the_same_config():

@@ -1,11 +1,17 @@
-"""Training scripts in processes of their own."""
+"""Training scripts, in processes of their own or refusing their flags in this one."""
 
+import importlib
+import random
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
 from safetensors.numpy import load_file
+
+from train.flags import run_command
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,6 +33,37 @@ class Script:
         out, err = process.communicate(timeout=240)
         assert process.returncode == code, err
         return out, err
+
+    def kill_and_resume(self, data: Path, folder: Path, *flags: object) -> str:
+        """Run once at a stretch, and once killed at a random moment and resumed, to the same bits.
+
+        The runs are `folder/whole` and `folder/killed`. Returns stdout of the resumed part.
+        """
+        whole, killed = folder / "whole", folder / "killed"
+        self.finish("--data", data, *flags, "--out", whole)
+        process = self.start("--data", data, *flags, "--out", killed, "--save-minutes", 0.001)
+        wait_for(killed / "state.safetensors", process)
+        delay = random.SystemRandom().uniform(0, 1.5)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, f"it was over after {delay} s already; train longer in this test"
+        out, _ = self.finish("--data", data, "--out", killed, "--resume")
+        assert_same_run(whole, killed)
+        return out
+
+    def refusal(self, flags: str, folder: Path, monkeypatch, capsys) -> str:
+        """What is said, in one sentence, of flags that must be refused before `folder`, the run's, holds any of it."""
+        script = importlib.import_module(self.module)
+        monkeypatch.chdir(folder.parent)
+        standard = ["--out", str(folder), "--device", "cpu"]
+        monkeypatch.setattr(sys, "argv", [self.module, *standard, *flags.split()])
+        with pytest.raises(SystemExit) as exit_code:
+            run_command(script.main, script.Options, script.Settings)
+        assert exit_code.value.code == 2
+        error = capsys.readouterr().err
+        assert error.startswith("Error: ") and error.count("\n") == 1
+        assert not (folder / "state.safetensors").exists()
+        return error
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:

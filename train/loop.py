@@ -195,7 +195,7 @@ class Trainer:
             self._close_row(val_loss)
             self.waiting = 0 if val_loss < self.best_val_loss else self.waiting + 1
             self.best_val_loss = min(val_loss, self.best_val_loss)
-            if self.task.draws_after(epoch):
+            if self.task.draws_after(epoch, self.order.size):
                 self._draw_quietly(f"epoch_{epoch:04}")
         every = self.settings.sample_every_images
         if every and self.images_seen // every > before // every:

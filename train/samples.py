@@ -14,23 +14,26 @@ from diffdemo.diffusion import add_noise
 from diffdemo.generator import Generator, to_images, to_pixels
 from diffdemo.samplers import SeededNoise
 
-PER_CLASS = 6
+PER_ROW, ROWS_WITHOUT_CLASS = 6, 4
 STRIP_COLUMNS = 8
 
 
-def draw_samples(
-    folder: Path, network: nn.Module, info: CheckpointInfo, name: str, subfolder: str = "samples"
-) -> None:
-    """`<subfolder>/<name>.png`: the same seeds at every moment of the run, one row for each class."""
+def draw_samples(folder: Path, network: nn.Module, info: CheckpointInfo, name: str, subfolder: str = "samples") -> None:
+    """`<subfolder>/<name>.png`: the same seeds at every moment of the run, one row for each class.
+
+    Without classes there are a few rows of as many pictures with other seeds.
+    """
     generator = _generator(network, info)
-    rows = {}
-    for class_name in info.classes or ("any",):
-        rows[class_name] = generator.sample(class_name, seeds=range(PER_CLASS))
+    if info.classes:
+        rows = {class_name: generator.sample(class_name, seeds=range(PER_ROW)) for class_name in info.classes}
+    else:
+        firsts = range(0, ROWS_WITHOUT_CLASS * PER_ROW, PER_ROW)
+        rows = {f"seeds {k} to {k + PER_ROW - 1}": generator.sample(seeds=range(k, k + PER_ROW)) for k in firsts}
     figures.class_grid(rows, folder / subfolder / f"{name}.png", title=_title(name, info))
 
 
 def draw_steps(folder: Path, network: nn.Module, info: CheckpointInfo, name: str, subfolder: str) -> None:
-    """`<subfolder>/<name>_steps.png`: every step of one run for each class, above the states, below the guesses of x0."""
+    """`<subfolder>/<name>_steps.png`: a sample of each class step by step, above the states, below the guesses."""
     generator = _generator(network, info)
     rows = []
     for class_name in info.classes or (None,):

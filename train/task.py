@@ -50,8 +50,8 @@ class Task:
         """Write the averaged weights as a checkpoint."""
         save_checkpoint(folder, self.info(training | {"command": self.command}), weights)
 
-    def draws_after(self, epoch: int) -> bool:
-        """Whether to draw after this epoch, the first being 1."""
+    def draws_after(self, epoch: int, images: int) -> bool:
+        """Whether to draw after this epoch, the first being 1, where an epoch has so many images."""
         return epoch == 1 or epoch % 5 == 0
 
     def draw(self, folder: Path, network: nn.Module, name: str) -> None:

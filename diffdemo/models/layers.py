@@ -88,8 +88,11 @@ def _fast_backward(x: Tensor) -> AbstractContextManager:
     return sdpa_kernel(SDPBackend.MATH) if train_on_cpu else nullcontext()
 
 
-class SelfAttention(nn.Module):
-    """Residual softmax self-attention over all H * W positions of (N, C, H, W), with `num_heads` heads."""
+class Attention(nn.Module):
+    """Residual self-attention over all H * W positions of (N, C, H, W), with `num_heads` heads.
+
+    Which kind of attention it is, a subclass says in `attend`.
+    """
 
     def __init__(self, channels: int, num_heads: int):
         super().__init__()
@@ -98,12 +101,23 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.project = zero_init(nn.Conv2d(channels, channels, 1))
 
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries, keys and values, (N, heads, H W, C / heads) each, to something of the same shape."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor) -> Tensor:
         n, c, height, width = x.shape
         # Positions before channels: free in channels_last memory, and the layout fused attention kernels ask for.
         qkv = self.qkv(self.norm(x)).permute(0, 2, 3, 1)  # (N, H, W, 3 C)
         qkv = qkv.reshape(n, height * width, 3, self.num_heads, c // self.num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, H W, C / heads) each
-        with _fast_backward(x):
-            attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # (N, H W, heads, C / heads)
+        attended = self.attend(q, k, v).transpose(1, 2)  # (N, H W, heads, C / heads)
         return x + self.project(attended.reshape(n, height, width, c).permute(0, 3, 1, 2))
+
+
+class SelfAttention(Attention):
+    """Softmax attention (Vaswani et al. 2017)."""
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        with _fast_backward(q):
+            return F.scaled_dot_product_attention(q, k, v)

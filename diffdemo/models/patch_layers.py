@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffdemo.models.layers import group_norm, zero_init
+from diffdemo.models.layers import Attention, group_norm, zero_init
 
 
 def cut_patches(x: Tensor, patch_size: int) -> Tensor:
@@ -70,22 +70,11 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return q @ sums / (norms + 1e-6)  # phi may underflow to zero
 
 
-class LinearAttention(nn.Module):
-    """Residual linear self-attention over all H * W positions of (N, C, H, W), with `num_heads` heads."""
+class LinearAttention(Attention):
+    """Attention whose cost grows with the number of positions, not with its square."""
 
-    def __init__(self, channels: int, num_heads: int):
-        super().__init__()
-        self.num_heads = num_heads
-        self.norm = group_norm(channels)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.project = zero_init(nn.Conv2d(channels, channels, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, c, height, width = x.shape
-        qkv = self.qkv(self.norm(x)).flatten(2)  # (N, 3 C, H W)
-        q, k, v = qkv.unflatten(1, (3, self.num_heads, -1)).transpose(-2, -1).unbind(1)  # (N, heads, H W, C / heads)
-        attended = linear_attention(q, k, v).transpose(-2, -1)  # (N, heads, C / heads, H W)
-        return x + self.project(attended.reshape(n, c, height, width))
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return linear_attention(q, k, v)
 
 
 class DoubleConvolution(nn.Module):

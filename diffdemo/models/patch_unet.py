@@ -1,12 +1,15 @@
 """A UNet of patches: it cuts and joins patches instead of pooling and upsampling, and attends at linear cost."""
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffdemo.errors import RequestError
+from diffdemo.models import checks
 from diffdemo.models.layers import ClassEmbedding, TimeEmbedding, group_norm, zero_init
 from diffdemo.models.patch_layers import DoubleConvolution, LinearAttention, PatchConv, PatchExpand
 
@@ -47,44 +50,23 @@ class PatchUNetConfig:
     image_channels: int = 3
 
     def __post_init__(self):
-        # JSON has lists only; a config that went through a file must equal the one that was saved.
-        object.__setattr__(self, "channels", tuple(self.channels))
-        object.__setattr__(self, "patch_sizes", tuple(self.patch_sizes))
-        self._check()
-
-    def _check(self) -> None:
-        for name in ("channels", "patch_sizes"):
-            if min(getattr(self, name), default=0) < 1:
-                raise RequestError(
-                    f"{name} needs at least one number, all of them positive, not {getattr(self, name)}."
-                )
+        checks.widths(self, "channels", "patch_sizes")
+        sizes = ("refine_channels", "time_embedding_dim", "schedule_steps", "image_size", "image_channels")
+        checks.at_least(self, 1, "blocks_per_level", "num_heads", *sizes)
+        checks.at_least(self, 0, "refine_blocks")
+        checks.classes(self)
+        checks.dropout(self)
+        checks.heads_divide(self.num_heads, self.channels)
         if len(self.channels) != len(self.patch_sizes):
             raise RequestError(
                 f"Each level has a width and a patch size, but there are {len(self.channels)} channels and "
                 f"{len(self.patch_sizes)} patch_sizes."
             )
-        positive = ("blocks_per_level", "num_heads", "refine_channels", "time_embedding_dim", "schedule_steps")
-        for name in (*positive, "image_size", "image_channels"):
-            if getattr(self, name) < 1:
-                raise RequestError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        for name in ("refine_blocks", "num_classes"):
-            if getattr(self, name) < 0:
-                raise RequestError(f"{name} must be 0 (none) or more, not {getattr(self, name)}.")
-        if not 0 <= self.dropout < 1:
-            raise RequestError(f"dropout must be at least 0 and below 1, not {self.dropout}.")
-        side = self.image_size
-        for patch_size in self.patch_sizes:
-            if side % patch_size:
-                raise RequestError(
-                    f"Patches of {', '.join(map(str, self.patch_sizes))} do not fit {self.image_size} pixels one after "
-                    "the other; use smaller ones."
-                )
-            side //= patch_size
-        for width in self.channels:
-            if width % self.num_heads:
-                raise RequestError(
-                    f"num_heads {self.num_heads} does not divide a level of {width} channels; change one of them."
-                )
+        if self.image_size % math.prod(self.patch_sizes):
+            raise RequestError(
+                f"Patches of {', '.join(map(str, self.patch_sizes))} do not fit {self.image_size} pixels one after the "
+                "other; use smaller ones."
+            )
 
 
 class _Level(nn.Module):
@@ -95,7 +77,7 @@ class _Level(nn.Module):
         widths = [in_channels] + [out_channels] * config.blocks_per_level
         self.blocks = nn.ModuleList(
             DoubleConvolution(before, after, config.time_embedding_dim, config.dropout)
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
         self.attention = LinearAttention(out_channels, config.num_heads)
 
