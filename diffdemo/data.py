@@ -105,6 +105,15 @@ def load_dataset(data_dir: str | Path = "data", split: str = "train", *, downloa
         raise DataError(f"{error.filename or root} cannot be read: {error.strerror or error}.") from error
 
 
+def create_cat_dog_dataset(data_dir: str | Path = "data") -> tuple[Dataset, Dataset]:
+    """Training and test pictures of cats, label 0, and dogs, label 1.
+
+    Raises DataError if `data_dir` cannot be used or has no such classes.
+    """
+    train, test = (load_dataset(data_dir, split).only(("cat", "dog")) for split in SPLITS)
+    return train, test
+
+
 def _dataset(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], name: str, split: str) -> Dataset:
     return Dataset(images, np.asarray(labels, dtype=np.int64), classes, f"{name} {split} ({len(images):,} pictures)")
 

@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffdemo.errors import RequestError
+from diffdemo.latent_figures import (
+    create_diffusion_animation,
+    generate_samples_grid,
+    visualize_denoising_steps,
+    visualize_latent_space,
+    visualize_reconstructions,
+)
 from diffdemo.raster import (
     WHITE,
     checked_pictures,
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "class_grid",
+    "create_diffusion_animation",
+    "generate_samples_grid",
     "image_grid",
     "loss_curve",
     "save_animation",
@@ -35,6 +44,9 @@ __all__ = [
     "save_mp4",
     "save_png",
     "strip",
+    "visualize_denoising_steps",
+    "visualize_latent_space",
+    "visualize_reconstructions",
 ]
 
 DPI = 100
@@ -82,7 +94,7 @@ def loss_curve(history: Sequence[Mapping] | str | Path, path: str | Path, title:
     axes.set_title(title, parse_math=False)
     lines = [*axes.get_legend_handles_labels()[0], *rate_axes.get_lines()]
     figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False)
-    return _save_figure(figure, path)
+    return save_figure(figure, path)
 
 
 def strip(images: np.ndarray, labels: Sequence[str], path: str | Path, title: str | None = None) -> Path:
@@ -91,17 +103,19 @@ def strip(images: np.ndarray, labels: Sequence[str], path: str | Path, title: st
     rows = images[None] if images.ndim == 4 else images
     if rows.ndim != 5 or rows.shape[1] != len(labels):
         raise RequestError(f"A strip needs one label a column; {images.shape} pictures have {len(labels)} labels.")
-    return _labelled_grid(list(rows), labels, [], path, title)
+    return save_figure(labelled_grid(list(rows), labels, [], title), path, bbox_inches="tight")
 
 
 def class_grid(images_by_class: Mapping[str, np.ndarray], path: str | Path, title: str | None = None) -> Path:
     """Draw one row of pictures (n, H, W, 3) for each class, its name at the left; n may differ between classes."""
     if not images_by_class:
         raise RequestError("A grid of classes needs at least one class.")
-    return _labelled_grid(list(images_by_class.values()), [], list(images_by_class), path, title)
+    figure = labelled_grid(list(images_by_class.values()), [], list(images_by_class), title)
+    return save_figure(figure, path, bbox_inches="tight")
 
 
-def _save_figure(figure: "Figure", path: str | Path, **options: object) -> Path:
+def save_figure(figure: "Figure", path: str | Path, **options: object) -> Path:
+    """Write a figure as PNG, SVG or PDF; `options` are those of matplotlib's savefig."""
     if Path(path).suffix.lower() not in FIGURE_SUFFIXES:
         raise RequestError(f"A figure is a {', '.join(FIGURE_SUFFIXES)} file, not {Path(path).name!r}.")
     return write_file(path, lambda unfinished: figure.savefig(unfinished, **options))
@@ -130,13 +144,10 @@ def _history_columns(history: Sequence[Mapping] | str | Path) -> dict[str, np.nd
         raise RequestError(f"A loss curve needs rows of numbers, and {name} has another value ({error}).") from error
 
 
-def _labelled_grid(
-    rows: Sequence[np.ndarray],
-    column_labels: Sequence[str],
-    row_labels: Sequence[str],
-    path: str | Path,
-    title: str | None,
-) -> Path:
+def labelled_grid(
+    rows: Sequence[np.ndarray], column_labels: Sequence[str], row_labels: Sequence[str], title: str | None
+) -> "Figure":
+    """A figure with rows of pictures (C, H, W, 3), labels above the columns and labels left of the rows."""
     from matplotlib.figure import Figure
 
     pictures = checked_pictures([picture for row in rows for picture in row])
@@ -161,4 +172,4 @@ def _labelled_grid(
     axes.set_yticklabels(row_labels, parse_math=False)
     if title:
         axes.set_title(title, parse_math=False)
-    return _save_figure(figure, path, bbox_inches="tight")
+    return figure

@@ -70,7 +70,10 @@ _LATENT_TINY = {"channels": (8, 16), "blocks_per_level": 1, "patch_size": 4, "li
 
 
 def _latent_diffusion() -> ModelSpec:
-    small, tiny = {"autoencoder": _LATENT_SMALL}, {"autoencoder": _LATENT_TINY, "hidden": (32, 48, 32), "embedding_dim": 32}
+    small, tiny = (
+        {"autoencoder": _LATENT_SMALL},
+        {"autoencoder": _LATENT_TINY, "hidden": (32, 48, 32), "embedding_dim": 32},
+    )
     return ModelSpec(
         "latent_diffusion",
         "Latent diffusion",
@@ -87,7 +90,16 @@ def _latent_diffusion() -> ModelSpec:
 def _patch_unet() -> ModelSpec:
     classes = ("cat", "dog")
     return ModelSpec(
-        "patch_unet", "Patch UNet", "pixels", classes, PatchUNetConfig, PatchUNet, _PATCH, _PATCH_SMALL, _PATCH_TINY, "clean"
+        "patch_unet",
+        "Patch UNet",
+        "pixels",
+        classes,
+        PatchUNetConfig,
+        PatchUNet,
+        _PATCH,
+        _PATCH_SMALL,
+        _PATCH_TINY,
+        "clean",
     )
 
 

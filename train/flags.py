@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from diffdemo.errors import DiffdemoError, Interrupted
+from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
 
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
@@ -17,6 +17,14 @@ UsageError = typer.BadParameter.__base__  # typer exports no name for it, and ha
 def flag(default: Any, text: str, show_default: bool = True) -> Any:
     """A dataclass field that is a flag too; `text` is its explanation."""
     return field(default=default, metadata={"help": text, "show_default": show_default})
+
+
+def whole_numbers(name: str, text: str, wanted: str = "widths such as 64,128,128") -> tuple[int, ...]:
+    """The numbers in "64,128,128", none in ""; TrainingError says that `name` must be `wanted`."""
+    try:
+        return tuple(int(part) for part in text.split(",") if text)
+    except ValueError:
+        raise TrainingError(f"{name} must be {wanted}, not {text!r}.") from None
 
 
 def run_command(main: Callable[..., None], *groups: type) -> None:

@@ -11,7 +11,7 @@ from diffdemo.errors import TrainingError
 from diffdemo.models.unet import UNetConfig
 from diffdemo.registry import SPECS, spec
 from train.denoising import FIXED_BY_WEIGHTS, DiffusionOptions, how_to_sample, make_task
-from train.flags import flag, run_command
+from train.flags import flag, run_command, whole_numbers
 from train.recipes import reference_recipe
 from train.resume import alone
 from train.run import begin, load_splits, train
@@ -43,18 +43,11 @@ class Options(DiffusionOptions):
         """The settings of the network that were named."""
         named = super().network_settings() | {name: getattr(self, name) for name in SHAPE if getattr(self, name)}
         if self.channels:
-            named["channels"] = _whole_numbers("--channels", self.channels, "widths such as 64,128,128")
+            named["channels"] = whole_numbers("--channels", self.channels)
         if self.attention_levels:
             levels = "" if self.attention_levels == "none" else self.attention_levels
-            named["attention_levels"] = _whole_numbers("--attention-levels", levels, "levels such as 1,2, or none")
+            named["attention_levels"] = whole_numbers("--attention-levels", levels, "levels such as 1,2, or none")
         return named
-
-
-def _whole_numbers(name: str, text: str, wanted: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if text)
-    except ValueError:
-        raise TrainingError(f"{name} must be {wanted}, not {text!r}.") from None
 
 
 def main(options: Options, settings: Settings, given: set[str]) -> None:

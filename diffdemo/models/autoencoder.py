@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffdemo.errors import RequestError
+from diffdemo.models import checks
+from diffdemo.models.autoencoder_layers import CenterLoss, ConvAttentionBlock, ScaledLinear
 from diffdemo.models.layers import group_norm, zero_init
 
 DARKEST = 1 / 255  # the linear path's pixels are kept this far from 0 and 1, where a logit is infinite
@@ -28,6 +30,8 @@ class AutoencoderConfig:
         dropout: probability, in the classifier.
         linear_path: whether a linear map runs beside encoder and decoder, which `start_from_pca` fills.
         num_classes: classes that the classifier tells apart.
+        other_classes: further classes that it is trained on, because telling more apart makes better features; what it
+            says of them is left out.
         image_size: height and width of the pictures in pixels.
         image_channels: colour channels of the pictures.
     """
@@ -41,25 +45,17 @@ class AutoencoderConfig:
     dropout: float = 0.2
     linear_path: bool = False
     num_classes: int = 2
+    other_classes: int = 0
     image_size: int = 32
     image_channels: int = 3
 
     def __post_init__(self):
-        # JSON has lists only; a config that went through a file must equal the one that was saved.
-        object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or min(self.channels) < 1:
-            raise RequestError(f"channels needs at least one positive width, not {self.channels}.")
-        for name in ("latent_dim", "blocks_per_level", "patch_size", "squeeze", "classifier_dim", "num_classes"):
-            if getattr(self, name) < 1:
-                raise RequestError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if not 0 <= self.dropout < 1:
-            raise RequestError(f"dropout must be at least 0 and below 1, not {self.dropout}.")
-        levels = len(self.channels)
-        if self.image_size % (self.patch_size * 2 ** (levels - 1)):
-            raise RequestError(
-                f"{levels} levels after patches of {self.patch_size} do not fit {self.image_size} pixels; "
-                "use fewer channels entries or a smaller patch_size."
-            )
+        checks.widths(self, "channels")
+        checks.at_least(self, 1, "latent_dim", "blocks_per_level", "patch_size", "squeeze", "classifier_dim")
+        checks.at_least(self, 1, "num_classes", "image_size", "image_channels")
+        checks.at_least(self, 0, "other_classes")
+        checks.dropout(self)
+        checks.halves(self.image_size, self.patch_size, self.channels)
 
     @property
     def pixels(self) -> int:
@@ -73,86 +69,58 @@ class AutoencoderConfig:
         return self.channels[-1], side, side
 
 
-class ChannelAttention(nn.Module):
-    """Weigh the channels of (N, C, H, W) by what is in the whole picture.
+class Encoder(nn.Module):
+    """Pictures (N, 3, H, W) to (N, latent_dim): blocks at each level, a strided convolution between levels."""
 
-    Squeeze: global average pool; excite: a two-layer perceptron and a sigmoid (Hu et al. 2018, equations 2 to 4,
-    https://arxiv.org/abs/1709.01507).
+    def __init__(self, config: AutoencoderConfig):
+        super().__init__()
+        channels, patch = config.channels, config.patch_size
+        layers = [nn.PixelUnshuffle(patch), nn.Conv2d(config.image_channels * patch**2, channels[0], 3, padding=1)]
+        for level, width in enumerate(channels):
+            if level > 0:
+                layers.append(nn.Conv2d(channels[level - 1], width, 2, stride=2))
+            layers += [ConvAttentionBlock(width, config.squeeze) for _ in range(config.blocks_per_level)]
+        self.layers = nn.Sequential(*layers, group_norm(channels[-1]), nn.SiLU(), nn.Flatten())
+        self.head = nn.Linear(math.prod(config.bottom), config.latent_dim)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.head(self.layers(pixels))
+
+
+class Decoder(nn.Module):
+    """Latents (N, latent_dim) to (N, 3, H, W), the encoder mirrored.
+
+    A picture that is known already, roughly, may be given too: every level then begins with its patches, so that the
+    convolutions correct a picture that they see and do not have to draw it from nothing.
     """
 
-    def __init__(self, channels: int, squeeze: int):
+    def __init__(self, config: AutoencoderConfig):
         super().__init__()
-        hidden = max(1, channels // squeeze)
-        self.excite = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid()
+        channels, patch = config.channels, config.patch_size
+        self.stem = nn.Sequential(
+            nn.Linear(config.latent_dim, math.prod(config.bottom)), nn.Unflatten(1, config.bottom)
         )
+        self.levels, self.guides = nn.ModuleList(), nn.ModuleList()
+        for level, width in reversed(list(enumerate(channels))):
+            up = [nn.ConvTranspose2d(channels[level + 1], width, 2, stride=2)] if level + 1 < len(channels) else []
+            blocks = [ConvAttentionBlock(width, config.squeeze) for _ in range(config.blocks_per_level)]
+            self.levels.append(nn.ModuleList([nn.Sequential(*up), nn.Sequential(*blocks)]))
+            if config.linear_path:
+                side = patch * 2**level
+                patches = nn.Conv2d(config.image_channels * side**2, width, 3 if level == 0 else 1, padding="same")
+                self.guides.append(nn.Sequential(nn.PixelUnshuffle(side), patches))
+        self.norm = group_norm(channels[0])
+        self.head = nn.Conv2d(channels[0], config.image_channels * patch**2, 3, padding=1)
+        self.patch_size = patch
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.excite(x.mean(dim=(2, 3)))[:, :, None, None]
-
-
-class ConvAttentionBlock(nn.Module):
-    """Residual block on (N, C, H, W): norm, SiLU, convolution, twice, then channel attention. It begins as identity."""
-
-    def __init__(self, channels: int, squeeze: int):
-        super().__init__()
-        self.layers = nn.Sequential(
-            group_norm(channels),
-            nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            group_norm(channels),
-            nn.SiLU(),
-            zero_init(nn.Conv2d(channels, channels, 3, padding=1)),
-            ChannelAttention(channels, squeeze),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
-
-
-class ScaledLinear(nn.Module):
-    """A linear layer whose weights are stored sqrt(in_features) times as large as they work.
-
-    Adam moves every stored number by about the learning rate; principal components have entries of 1 / sqrt(3072) and
-    would be lost in a few steps of an ordinary layer (equalised learning rate, Karras et al. 2018, section 4.1,
-    https://arxiv.org/abs/1710.10196).
-    """
-
-    def __init__(self, in_features: int, out_features: int, scale: float):
-        super().__init__()
-        self.scale = scale
-        self.weight = nn.Parameter(torch.randn(out_features, in_features))
-        self.bias = nn.Parameter(torch.zeros(out_features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.scale, self.bias)
-
-    @torch.no_grad()
-    def set(self, weight: Tensor, bias: Tensor) -> None:
-        """Make the layer compute `weight @ x + bias`."""
-        self.weight.copy_(weight / self.scale)
-        self.bias.copy_(bias)
-
-
-class CenterLoss(nn.Module):
-    """Pull the latents of a class together: half the squared distance to the centre of their class.
-
-    Equation 2 of Wen et al. 2016 (A Discriminative Feature Learning Approach for Deep Face Recognition), as a mean over
-    pictures and over the latent's numbers, with centres that are learned like every other weight.
-    """
-
-    def __init__(self, num_classes: int, latent_dim: int):
-        super().__init__()
-        self.centers = nn.Parameter(torch.zeros(num_classes, latent_dim))
-
-    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Latents (N, latent_dim) and labels (N,); a label that is no class has no centre and does not count.
-
-        Returns a scalar, 0 if nothing counts.
-        """
-        known = labels < len(self.centers)
-        distances = (latents.float() - self.centers[labels.clamp(max=len(self.centers) - 1)]).square().mean(dim=1)
-        return 0.5 * (distances * known).sum() / known.sum().clamp(min=1)
+    def forward(self, latents: Tensor, rough: Tensor | None = None) -> Tensor:
+        h = self.stem(latents)
+        for index, (up, blocks) in enumerate(self.levels):
+            h = up(h)
+            if rough is not None:
+                h = h + self.guides[index](rough)
+            h = blocks(h)
+        return F.pixel_shuffle(self.head(F.silu(self.norm(h))), self.patch_size)
 
 
 class SimpleAutoencoder(nn.Module):
@@ -168,40 +136,20 @@ class SimpleAutoencoder(nn.Module):
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
         self.config = config
-        channels, patch_channels = config.channels, config.image_channels * config.patch_size**2
-        flat = math.prod(config.bottom)
-
-        encoder = [nn.PixelUnshuffle(config.patch_size), nn.Conv2d(patch_channels, channels[0], 3, padding=1)]
-        for level, width in enumerate(channels):
-            if level > 0:
-                encoder.append(nn.Conv2d(channels[level - 1], width, 2, stride=2))
-            encoder += [ConvAttentionBlock(width, config.squeeze) for _ in range(config.blocks_per_level)]
-        to_latent = nn.Linear(flat, config.latent_dim)
-        self.encoder = nn.Sequential(*encoder, group_norm(channels[-1]), nn.SiLU(), nn.Flatten(), to_latent)
-
-        decoder = [nn.Linear(config.latent_dim, flat), nn.Unflatten(1, config.bottom)]
-        for level, width in reversed(list(enumerate(channels))):
-            decoder += [ConvAttentionBlock(width, config.squeeze) for _ in range(config.blocks_per_level)]
-            if level > 0:
-                decoder.append(nn.ConvTranspose2d(width, channels[level - 1], 2, stride=2))
-        to_patches = nn.Conv2d(channels[0], patch_channels, 3, padding=1)
-        self.decoder = nn.Sequential(
-            *decoder, group_norm(channels[0]), nn.SiLU(), to_patches, nn.PixelShuffle(config.patch_size)
-        )
+        self.encoder, self.decoder = Encoder(config), Decoder(config)
         if config.linear_path:
-            zero_init(to_latent)
-            zero_init(to_patches)
+            zero_init(self.encoder.head)
+            zero_init(self.decoder.head)
             scale = 1 / math.sqrt(config.pixels)
             self.linear_encoder = ScaledLinear(config.pixels, config.latent_dim, scale)
             self.linear_decoder = ScaledLinear(config.latent_dim, config.pixels, scale)
-
         self.classifier = nn.Sequential(
             nn.Linear(config.latent_dim, config.classifier_dim),
             nn.SiLU(),
             nn.Dropout(config.dropout),
-            nn.Linear(config.classifier_dim, config.num_classes),
+            nn.Linear(config.classifier_dim, config.num_classes + config.other_classes),
         )
-        self.center_loss = CenterLoss(config.num_classes, config.latent_dim)
+        self.center_loss = CenterLoss(config.num_classes + config.other_classes, config.latent_dim)
 
     def start_from_pca(self, mean: Tensor, components: Tensor, variances: Tensor) -> None:
         """Fill the linear path with principal components, scaled so that each latent has variance one.
@@ -230,20 +178,20 @@ class SimpleAutoencoder(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N, latent_dim) to pictures (N, 3, H, W) in [0, 1]."""
-        logits = self.decoder(latents).float()
-        if self.config.linear_path:
-            linear = _exactly(self.linear_decoder, latents).reshape(logits.shape)
-            logits = logits + torch.logit(linear, DARKEST)
-        return logits.sigmoid()
+        if not self.config.linear_path:
+            return self.decoder(latents).float().sigmoid()
+        shape = (-1, self.config.image_channels, self.config.image_size, self.config.image_size)
+        rough = _exactly(self.linear_decoder, latents).reshape(shape).contiguous(memory_format=torch.channels_last)
+        return (torch.logit(rough, DARKEST) + self.decoder(latents, rough).float()).sigmoid()
 
     def classify(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to class logits (N, num_classes)."""
-        return self.classifier(latents).float()
+        """Latents (N, latent_dim) to class logits (N, num_classes): those of the other classes are left out."""
+        return self.classifier(latents).float()[:, : self.config.num_classes]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstructions shaped like the pictures, latents, and class logits."""
+        """Reconstructions shaped like the pictures, latents, and logits (N, num_classes + other_classes)."""
         latents = self.encode(pixels)
-        return self.decode(latents), latents, self.classify(latents)
+        return self.decode(latents), latents, self.classifier(latents).float()
 
 
 def _exactly(layer: nn.Module, x: Tensor) -> Tensor:
