@@ -164,6 +164,35 @@ def reconstruct(
     print(f"Wrote {out}: PSNR {psnr(pixels / 255, restored / 255)[0]:.1f} dB against the picture at 32x32 pixels.")
 
 
+@app.command(
+    epilog=f"""\b
+    Examples:
+      {PROGRAM} classify cat.jpg
+      {PROGRAM} classify cat.jpg --model latent_diffusion --draws 100 --json
+    """
+)
+def classify(
+    picture: Annotated[
+        Path, typer.Argument(metavar="PICTURE", help="Any picture; its middle is used, as 32x32 pixels.")
+    ],
+    model: Annotated[str, typer.Option(metavar="KEY|FOLDER", help="A model with classes.")] = "attention_unet",
+    draws: Annotated[
+        str, typer.Option(metavar="N", help="Noises to try, 1 to 1000; each takes one evaluation a class.")
+    ] = "32",
+    seed: Annotated[str, typer.Option(metavar="S", help="Of the noises, 0 to 2^64 - 1.")] = "0",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
+    checkpoints: Checkpoints = None,
+) -> None:
+    """Say what is in a picture: the class whose condition denoises it best (a diffusion classifier)."""
+    from diffdemo.cli_classify import judge, table
+    from diffdemo.pictures import read_pictures
+
+    pixels = read_pictures([picture])
+    answer = judge(diffdemo.load(model, device=device, checkpoints=checkpoints), pixels, draws, seed)
+    print(json.dumps(answer, indent=2) if as_json else table(answer))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command, `sys.argv` unless given, and return its exit code.
 

@@ -25,7 +25,7 @@ def to_images(pixels: Tensor) -> np.ndarray:
 
 def to_pixels(images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
     """uint8 pictures (N, H, W, 3) to float (N, 3, H, W) in [-1, 1]."""
-    tensor = torch.as_tensor(np.asarray(images)).to(device)
+    tensor = torch.as_tensor(np.ascontiguousarray(images)).to(device)
     return tensor.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -95,6 +95,10 @@ class Generator:
         """Pictures, (N, H, W, 3) uint8, of what is denoised: of x_t, x0 or x_prev of a `Step`."""
         return to_images(state)
 
+    def states(self, pictures: np.ndarray) -> Tensor:
+        """x0 of pictures (N, H, W, 3) uint8: what is denoised, (N, *shape) float32; `images` is the way back."""
+        return to_pixels(pictures, self.device)
+
     def reconstruct(self, pictures: np.ndarray) -> np.ndarray:
         """What is left of pictures, (N, H, W, 3) uint8, after encoding and decoding: the same shape and type.
 
@@ -102,6 +106,9 @@ class Generator:
             RequestError: the model denoises pixels and has no autoencoder.
         """
         raise validate.RequestError(f"{self.key} denoises pixels and has no autoencoder; use a model of latents.")
+
+    def require_denoiser(self) -> None:
+        """Raise CheckpointError if this checkpoint cannot denoise yet."""
 
     def bound(self, x0: Tensor) -> Tensor:
         """Keep a guess of x0 where clean examples are: pixels lie in [-1, 1]."""
@@ -125,6 +132,7 @@ class Generator:
         seeds: Sequence[int] = (0,),
         sampler: str | None = None,
         guidance_scale: float | None = None,
+        start: tuple[Tensor, int] | None = None,
         **options,
     ) -> Iterator[Step]:
         """Denoise step by step, one image for each seed, and yield every `Step`; `images` makes pictures of its states.
@@ -133,27 +141,41 @@ class Generator:
 
         Args:
             class_name: a class for all images, or one for each; None and "any" are no class.
-            steps: 1 to the schedule's length (1000).
+            steps: 1 to the schedule's length (1000), or to t + 1 with a `start` at t.
             seeds: whole numbers from 0 to 2^64 - 1; image k depends on seeds[k] alone, on any batch size.
             sampler: "ddpm", "ddim", "dpmpp" or "heun".
             guidance_scale: 0 to 20. With w, x0 = x0(no class) + w (x0(class) - x0(no class)), which is the
                 classifier-free guidance of Ho and Salimans 2022 (https://arxiv.org/abs/2207.12598) counted so that 1
                 is none.
+            start: (x_t, t) to start there and not with noise at T - 1: states (N, *shape), one for each seed, at the
+                training step t, 0 to T - 1; see `diffdemo.forward`. What a sampler draws later comes from the seeds.
             options: `eta` for ddim, `variance` for ddpm.
 
         Raises:
             RequestError: a setting is out of range or unknown.
         """
+        self.require_denoiser()
         defaults = self.info.defaults
         seeds = validate.seeds(seeds)
         labels = [validate.class_index(n, self.classes, self.key) for n in self._names(class_name, len(seeds))]
-        count = validate.steps(defaults["steps"] if steps is None else steps, self.diffusion.schedule.steps)
+        most = self.diffusion.schedule.steps
+        if start is not None:
+            most = 1 + self._checked(start, len(seeds))
+        count = min(defaults["steps"], most) if steps is None else validate.steps(steps, most)
         name = validate.choice("sampler", defaults["sampler"] if sampler is None else sampler, list(SAMPLERS))
         options = validate.sampler_options(name, options)
         if guidance_scale is None:
             guidance_scale = defaults["guidance_scale"]
         scale = validate.guidance_scale(guidance_scale, self.classes, self.key)
-        return self._run(SAMPLERS[name], count, seeds, labels, scale, options)
+        return self._run(SAMPLERS[name], count, seeds, labels, scale, start, options)
+
+    def _checked(self, start: tuple[Tensor, int], count: int) -> int:
+        x_t, t = start
+        if tuple(x_t.shape) != (count, *self.shape):
+            raise validate.RequestError(
+                f"A run of {self.key} starts with states {(count, *self.shape)}, one a seed, not {tuple(x_t.shape)}."
+            )
+        return validate.whole_number("t", t, 0, self.diffusion.schedule.steps - 1)
 
     def _names(self, class_name: str | Sequence[str | None] | None, count: int) -> list[str | None]:
         if class_name is None or isinstance(class_name, str):
@@ -162,10 +184,14 @@ class Generator:
             raise validate.RequestError(f"There must be one class for each seed: {len(class_name)} for {count}.")
         return list(class_name)
 
-    def _run(self, sampler, steps, seeds, labels, scale, options) -> Iterator[Step]:
+    def _run(self, sampler, steps, seeds, labels, scale, start, options) -> Iterator[Step]:
         noise = SeededNoise(seeds, self.shape, self.device)
         predict = self._predictor(labels, scale)
-        run = sampler(predict, noise(), self.diffusion.schedule, steps, noise, **options)
+        # The seeds' first draw is taken even if unused: it may be the very noise that is in x_t.
+        x_t, first = noise(), None
+        if start is not None:
+            x_t, first = start[0].to(self.device), int(start[1])
+        run = sampler(predict, x_t, self.diffusion.schedule, steps, noise, first, **options)
         while True:
             with torch.inference_mode():  # not around the yield: it would stay switched on in the caller
                 step = next(run, None)
@@ -182,16 +208,23 @@ class Generator:
         def predict(x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
             steps = torch.full((len(x_t),), t, device=self.device)
             if guided:
-                both = self._denoise(torch.cat([x_t, x_t]), torch.cat([steps, steps]), torch.cat([label, nothing]))
+                both = self.predict_x0(torch.cat([x_t, x_t]), torch.cat([steps, steps]), torch.cat([label, nothing]))
                 with_class, without = both.chunk(2)
                 x0 = without + scale * (with_class - without)
             else:
-                x0 = self._denoise(x_t, steps, label)
+                x0 = self.predict_x0(x_t, steps, label)
             x0 = self.bound(x0)
             return x0, eps_from_x0(x_t, x0, self.diffusion.alpha_bar(steps, x_t))
 
         return predict
 
-    def _denoise(self, x_t: Tensor, steps: Tensor, label: Tensor) -> Tensor:
+    def predict_x0(self, x_t: Tensor, steps: Tensor, label: Tensor) -> Tensor:
+        """The network's own guess of x0, (N, *shape), without guidance and bounds.
+
+        Args:
+            x_t: (N, *shape).
+            steps: (N,) long, 0 to T - 1.
+            label: (N,) long, indices of `classes`; their number stands for no class.
+        """
         with autocast(self.device, self.precision):
             return self.diffusion.denoise(self.network, x_t, steps, label)

@@ -1,14 +1,11 @@
 """A checkpoint that denoises latents: the same face as `Generator`, and the autoencoder behind it."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import BATCH, Generator, to_images, to_pixels
-from diffdemo.samplers import Step
 
 
 class LatentGenerator(Generator):
@@ -31,17 +28,16 @@ class LatentGenerator(Generator):
         """Latents have no bounds."""
         return x0
 
-    def denoise(self, *arguments, **settings) -> Iterator[Step]:
-        """As `Generator.denoise`, with latents in each step.
-
-        Raises:
-            CheckpointError: only the autoencoder of this checkpoint is trained.
-        """
+    def require_denoiser(self) -> None:
+        """Raise CheckpointError if only the autoencoder of this checkpoint is trained."""
         if self.info.training.get("images_seen") == 0:
             raise CheckpointError(
                 "Only the autoencoder of this checkpoint is trained; train its denoiser with python -m train.latent."
             )
-        return super().denoise(*arguments, **settings)
+
+    def states(self, pictures: np.ndarray) -> Tensor:
+        """x0 of pictures (N, H, W, 3) uint8: their standardised latents, (N, D) float32."""
+        return torch.from_numpy(self.encode(pictures)).to(self.device)
 
     def images(self, state: Tensor) -> np.ndarray:
         """Pictures, (N, H, W, 3) uint8, that latents (N, D) decode to."""

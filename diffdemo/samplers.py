@@ -1,7 +1,8 @@
 """Samplers: each turns noise into a sample, step by step, and fits on a screen.
 
 A sampler knows a schedule and a function `predict(x_t, t) -> (x0, eps)`, where t is one training step for the whole
-batch. It has never heard of networks, classes or latents, and works in whatever dtype and shape x_T has.
+batch. It has never heard of networks, classes or latents, and works in whatever dtype and shape x_T has. Each takes
+`start`: the training step that its first state belongs to, T - 1 unless given.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,7 @@ class Step:
 
     Attributes:
         index: 0 for the first step, steps - 1 for the last.
-        t: the training step at which the network looked, T - 1 to 0.
+        t: the training step at which the network looked, falling from T - 1, or from where the run started.
         x_t: (N, ...) the state at t.
         x0: (N, ...) the guess of the clean sample from x_t.
         x_prev: (N, ...) the state after the step; after the last one it is the sample itself.
@@ -42,16 +43,22 @@ class Step:
     nfe: int
 
 
-def _visits(schedule: NoiseSchedule, steps: int) -> Iterator[tuple[int, int, float, float]]:
+def _visits(schedule: NoiseSchedule, steps: int, start: int | None) -> Iterator[tuple[int, int, float, float]]:
     """(index, t, alpha_bar at t, alpha_bar after the step) of each step; the last step ends clean, alpha_bar = 1."""
-    visited = schedule.timesteps(steps)
+    visited = schedule.timesteps(steps, start)
     levels = [float(schedule.alpha_bar[t]) for t in visited] + [1.0]
     for index, t in enumerate(visited):
         yield index, t, levels[index], levels[index + 1]
 
 
 def ddpm(
-    predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise: Noise, variance: str = "small"
+    predict: Predict,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    steps: int,
+    noise: Noise,
+    start: int | None = None,
+    variance: str = "small",
 ) -> Iterator[Step]:
     """Ancestral sampling, Ho et al. 2020, equations 6 and 7, over a part of the steps.
 
@@ -61,7 +68,7 @@ def ddpm(
     """
     if variance not in ("small", "large"):
         raise RequestError(f"The variance of DDPM is small or large, not {variance!r}.")
-    for index, t, a_t, a_prev in _visits(schedule, steps):
+    for index, t, a_t, a_prev in _visits(schedule, steps, start):
         x0, _ = predict(x, t)
         beta = 1 - a_t / a_prev
         mean = sqrt(a_prev) * beta / (1 - a_t) * x0 + sqrt(1 - beta) * (1 - a_prev) / (1 - a_t) * x
@@ -72,12 +79,18 @@ def ddpm(
 
 
 def ddim(
-    predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise: Noise, eta: float = 0.0
+    predict: Predict,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    steps: int,
+    noise: Noise,
+    start: int | None = None,
+    eta: float = 0.0,
 ) -> Iterator[Step]:
     """Song et al. 2021, equations 12 and 16 (https://arxiv.org/abs/2010.02502); eta 0 is deterministic, 1 is DDPM."""
     if not 0 <= eta <= 1:
         raise RequestError(f"eta must lie between 0 (deterministic) and 1 (DDPM), not {eta}.")
-    for index, t, a_t, a_prev in _visits(schedule, steps):
+    for index, t, a_t, a_prev in _visits(schedule, steps, start):
         x0, eps = predict(x, t)
         sigma = eta * sqrt((1 - a_prev) / (1 - a_t) * (1 - a_t / a_prev))
         x_prev = sqrt(a_prev) * x0 + sqrt(1 - a_prev - sigma**2) * eps if a_prev < 1 else x0
@@ -87,14 +100,16 @@ def ddim(
         x = x_prev
 
 
-def dpmpp(predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise: Noise) -> Iterator[Step]:
+def dpmpp(
+    predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise: Noise, start: int | None = None
+) -> Iterator[Step]:
     """DPM-Solver++(2M), Lu et al. 2022, algorithm 2 (https://arxiv.org/abs/2211.01095).
 
     A multistep method of second order in the log signal-to-noise ratio, lambda = ln sqrt(a / (1 - a)). It needs one
     evaluation a step; its first and last steps are of first order.
     """
     previous_x0, previous_h = None, None
-    for index, t, a_t, a_prev in _visits(schedule, steps):
+    for index, t, a_t, a_prev in _visits(schedule, steps, start):
         x0, _ = predict(x, t)
         if a_prev < 1:
             h = 0.5 * (log(a_prev / (1 - a_prev)) - log(a_t / (1 - a_t)))
@@ -107,16 +122,18 @@ def dpmpp(predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, nois
         x = x_prev
 
 
-def heun(predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise: Noise) -> Iterator[Step]:
+def heun(
+    predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise: Noise, start: int | None = None
+) -> Iterator[Step]:
     """Karras et al. 2022, algorithm 1, on the schedule's own noise levels: two evaluations a step, one in the last.
 
     In y = x / sqrt(a) and sigma = sqrt((1 - a) / a) the probability flow is dy / dsigma = eps. A step in which sigma
     falls to less than a tenth stays Euler's: there eps changes so late that the mean of both ends is further off than
     the beginning. A cosine schedule's first steps are of that kind, for it begins at a sigma of 20,000.
     """
-    next_t = [*schedule.timesteps(steps)[1:], None]
+    next_t = [*schedule.timesteps(steps, start)[1:], None]
     nfe = 0
-    for index, t, a_t, a_prev in _visits(schedule, steps):
+    for index, t, a_t, a_prev in _visits(schedule, steps, start):
         x0, eps = predict(x, t)
         nfe += 1
         if a_prev < 1:

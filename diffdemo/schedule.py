@@ -66,16 +66,26 @@ class NoiseSchedule:
         """Signal-to-noise ratio, snr_t = alpha_bar_t / (1 - alpha_bar_t)."""
         return self.alpha_bar / (1 - self.alpha_bar)
 
-    def timesteps(self, steps: int) -> list[int]:
-        """The training steps a run of `steps` steps visits, descending from T - 1.
+    def timesteps(self, steps: int, first: int | None = None) -> list[int]:
+        """The training steps a run of `steps` steps visits, descending from `first`, which is T - 1 unless given.
 
-        "Trailing" spacing (Lin et al. 2024, https://arxiv.org/abs/2305.08891): a run always begins at the noisiest
-        step, because that is where its pure noise belongs; the last update goes from the last visited step to clean.
+        "Trailing" spacing (Lin et al. 2024, https://arxiv.org/abs/2305.08891): a run of pure noise always begins at the
+        noisiest step, because that is where it belongs; the last update goes from the last visited step to clean. A
+        run that begins with a picture noised to step `first` (SDEdit, Meng et al. 2022,
+        https://arxiv.org/abs/2108.01073) begins at just that step.
 
         Raises:
-            RequestError: `steps` is not a whole number from 1 to T.
+            RequestError: `first` is not a whole number from 0 to T - 1, or `steps` not one from 1 to first + 1.
         """
-        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps <= self.steps:
-            raise RequestError(f"steps must be a whole number from 1 to {self.steps}, not {steps!r}.")
-        visited = np.round(self.steps - np.arange(steps) * (self.steps / steps)) - 1
+        if first is not None and not _is_whole(first, 0, self.steps - 1):
+            raise RequestError(f"The first step must be a whole number from 0 to {self.steps - 1}, not {first!r}.")
+        most = self.steps if first is None else first + 1
+        if not _is_whole(steps, 1, most):
+            start = "" if most == self.steps else f" when a run starts at t = {first}"
+            raise RequestError(f"steps must be a whole number from 1 to {most}{start}, not {steps!r}.")
+        visited = np.round(most - np.arange(steps) * (most / steps)) - 1
         return visited.astype(int).tolist()
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and low <= value <= high
