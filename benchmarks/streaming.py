@@ -1,7 +1,8 @@
 """How much of a generation's time in the page goes into the network: python -m benchmarks.streaming
 
 Starts the page, drives it with headless Chromium and measures, after a warm-up, from the click until the browser shows
-the finished pictures. The network's share is timed around its forward passes in the page's own process.
+the first frame and the finished pictures, how many frames it shows in a second meanwhile, and how soon it answers to
+the scrubber. The network's share is timed around its forward passes in the page's own process.
 """
 
 import argparse
@@ -14,15 +15,35 @@ from benchmarks.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
 from diffdemo.device import hardware_name
 from diffdemo.generator import Generator
+from diffdemo.ui.wiring import Showcase
 
-# The browser notes by its own clock when Generate was clicked and when a finished run was on display: Playwright, which
+# The browser notes by its own clock when Generate was clicked and when its frames were on display: Playwright, which
 # looks only now and then, would notice up to half a second later.
 WATCH = """() => {
     const viewer = document.querySelector("#generate-viewer .viewer");
-    window.clicked = window.finished = 0;
-    document.addEventListener("click", () => { window.clicked = Date.now() / 1000; }, true);
-    new MutationObserver(() => { if (viewer.dataset.state === "done") window.finished = Date.now() / 1000; })
-        .observe(viewer, {attributeFilter: ["data-state"]});
+    window.watched = {};
+    document.addEventListener("click", () => {
+        window.watched = {clicked: Date.now() / 1000, run: viewer.dataset.run, frames: []};
+    }, true);
+    new MutationObserver(() => {
+        if (viewer.dataset.run === window.watched.run) return;
+        window.watched.frames.push(Date.now() / 1000);
+        if (viewer.dataset.state === "done") window.watched.finished = Date.now() / 1000;
+    }).observe(viewer, {attributeFilter: ["data-state", "data-shown"]});
+}"""
+# Milliseconds from a move of the scrubber until the browser has drawn the step, for ten steps.
+SCRUB = """async () => {
+    const scrubber = document.querySelector("#generate-viewer .scrubber");
+    const drawn = () => new Promise((ready) => requestAnimationFrame(() => requestAnimationFrame(ready)));
+    const times = [];
+    for (let number = 0; number < 10; number += 1) {
+        const began = performance.now();
+        scrubber.value = String(Math.floor((number / 10) * Number(scrubber.max)));
+        scrubber.dispatchEvent(new Event("input", {bubbles: true}));
+        await drawn();
+        times.push(performance.now() - began);
+    }
+    return times;
 }"""
 
 
@@ -58,6 +79,7 @@ def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: 
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(address)
         shown = wait_for_run(page, "generate")
+        Showcase.finish_all()
         page.get_by_label("Steps").first.fill(str(steps))
         page.get_by_label("number input for Images").first.fill(str(images))
         page.evaluate(WATCH)
@@ -66,13 +88,16 @@ def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: 
             watch.reset()
             page.get_by_role("button", name="Generate").click()
             shown = wait_for_run(page, "generate", shown, seconds=600)
-            began, ended = page.evaluate("[window.clicked, window.finished]")
+            page.wait_for_function("window.watched.finished")
+            seen = page.evaluate("window.watched")
+            began, ended, shown_at = seen["clicked"], seen["finished"], seen["frames"]
             if number:  # the first is the warm-up
                 frames = int(page.get_attribute("#generate-viewer .viewer", "data-frames"))
-                results.append(
-                    (ended - began, watch.seconds, watch.first - began, watch.last - watch.first, watch.calls, frames)
-                )
-    wall, network, before, span, calls, frames = sorted(results)[len(results) // 2]
+                computed = watch.seconds, watch.first - began, watch.last - watch.first, watch.calls
+                rate = (len(shown_at) - 1) / max(1e-3, shown_at[-1] - shown_at[0])
+                results.append((ended - began, *computed, frames, shown_at[0] - began, rate))
+        scrubs = sorted(page.evaluate(SCRUB))
+    wall, network, before, span, calls, frames, first, rate = sorted(results)[len(results) // 2]
     return {
         "hardware": hardware_name(torch.device("cpu")),
         "model": key,
@@ -81,6 +106,11 @@ def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: 
         "runs": runs,
         "network_passes": calls,
         "frames_in_browser": frames,
+        "click_to_first_frame_s": round(first, 3),
+        "frames_shown_per_s": round(rate, 1),
+        "network_steps_per_s": round(steps / network, 1),
+        "scrubber_ms_median": round(scrubs[len(scrubs) // 2], 1),
+        "scrubber_ms_slowest": round(scrubs[-1], 1),
         "click_to_finished_s": round(wall, 3),
         "click_to_first_pass_s": round(before, 3),
         "last_pass_to_finished_s": round(wall - before - span, 3),

@@ -5,6 +5,8 @@ import os
 # Before torch is imported: on a busy machine its threads wait for each other longer than tiny networks compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -57,3 +59,46 @@ def all_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for key in SPECS:
         save_tiny_checkpoint(root, key)
     return root
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A headless Chromium; of one module, because Playwright runs but once at a time."""
+    from playwright.sync_api import Error
+
+    from benchmarks.browser import chromium
+
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(chromium())
+        except Error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip("there is no Chromium on this machine")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shelf(all_checkpoints):
+    """What the page offers: every architecture, unless a module has a shelf of its own."""
+    from benchmarks.browser import open_shelf
+
+    return open_shelf(all_checkpoints)
+
+
+@pytest.fixture(scope="module")
+def address(shelf) -> Iterator[str]:
+    """Where the page with this shelf is served."""
+    from benchmarks.browser import served
+
+    with served(shelf) as url:
+        yield url
+
+
+@pytest.fixture
+def open_page(browser, address) -> Iterator[Callable]:
+    """A function that opens the page at `address`, see `page_helpers.visits`."""
+    from page_helpers import visits
+
+    with visits(browser, address) as open_one:
+        yield open_one

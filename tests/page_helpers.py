@@ -17,13 +17,13 @@ def visits(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
     """
     contexts, requests, complaints = [], [], []
 
-    def open_one(width: int = 1280, height: int = 900) -> Page:
+    def open_one(width: int = 1280, height: int = 900, query: str = "") -> Page:
         contexts.append(browser.new_context(viewport={"width": width, "height": height}))
         page = contexts[-1].new_page()
         page.on("request", lambda request: requests.append(request.url))
         page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(address)
+        page.goto(address + query)
         wait_for_run(page, "generate")
         page.requested, page.complaints = requests, complaints
         return page

@@ -11,6 +11,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from benchmarks.browser import open_shelf, served
+from diffdemo.raster import image_grid
 from diffdemo.ui import options, wiring
 from diffdemo.ui.page import main
 from diffdemo.ui.runs import Lane
@@ -42,10 +43,37 @@ def test_the_api_returns_the_pictures_of_the_seeds(client, shelf):
 
 def test_the_api_compares(client, shelf):
     *galleries, settings = client.predict(steps_a=3, steps_b=4, seed="9", n=1, api_name="/compare")
-    for gallery, key, steps in zip(galleries, ("simple_unet", "attention_unet"), (3, 4), strict=True):
+    assert galleries[2:] == [[], []]
+    for gallery, key, steps in zip(galleries[:2], ("simple_unet", "attention_unet"), (3, 4), strict=True):
         expected = shelf[key].sample("horse", steps=steps, seeds=[9])
         assert np.array_equal(np.asarray(Image.open(gallery[0]["image"])), expected[0])
     assert [side["model"] for side in settings] == ["simple_unet", "attention_unet"]
+
+
+def test_the_api_compares_four(client, shelf):
+    models = {f"model_{name}": "simple_unet" for name in "abcd"}
+    steps = {f"steps_{name}": 2 + place for place, name in enumerate("abcd")}
+    *galleries, settings = client.predict(**models, **steps, seed="9", n=2, same_noise=False, api_name="/compare")
+    assert [side["sampler"] for side in settings] == ["dpmpp", "dpmpp", "ddim", "ddpm"]
+    for place, (gallery, side) in enumerate(zip(galleries, settings, strict=True)):
+        seeds = [9 + 2 * place, 10 + 2 * place]
+        expected = shelf["simple_unet"].sample("horse", steps=2 + place, sampler=side["sampler"], seeds=seeds)
+        assert np.array_equal([np.asarray(Image.open(item["image"])) for item in gallery], expected)
+
+
+def test_the_api_saves_the_last_run(shelf):
+    with served(shelf) as address:
+        client = Client(address, verbose=False)
+        with pytest.raises(AppError, match="There is no run to save yet; call /generate first"):
+            client.predict("png", api_name="/save")
+        client.predict(steps=5, seed="3", n=2, api_name="/generate")
+        png, gif = (Path(client.predict(kind, api_name="/save")) for kind in ("png", "gif"))
+        assert (png.name, gif.name) == ("attention_unet-horse-3-to-4.png", "attention_unet-horse-3-to-4.gif")
+        expected = image_grid(shelf["attention_unet"].sample("horse", steps=5, seeds=[3, 4]), scale=4)
+        assert np.array_equal(np.asarray(Image.open(png)), expected)
+        assert Image.open(gif).n_frames == 6
+        with pytest.raises(AppError, match="There is no format 'bmp'; choose one of: png, gif, mp4"):
+            client.predict("bmp", api_name="/save")
 
 
 @pytest.mark.parametrize(
@@ -81,9 +109,9 @@ def test_a_space_ends_long_runs(client, monkeypatch):
         client.predict(steps=1000, api_name="/generate")
 
 
-def test_only_the_two_actions_are_public(client):
+def test_only_the_actions_are_public(client):
     described = client.view_api(return_format="dict")
-    assert set(described["named_endpoints"]) == {"/generate", "/compare"}
+    assert {"/generate", "/save", "/compare"} <= set(described["named_endpoints"])
     assert described["unnamed_endpoints"] == {}
 
 

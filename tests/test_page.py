@@ -1,16 +1,12 @@
 """The page in a real browser: what people see, what they can do, and what the server computes for it."""
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from page_helpers import fill, open_compare, pictures, run, start_long_run, visits
-from playwright.sync_api import Browser, Error
+from page_helpers import fill, open_compare, pictures, run, start_long_run
 
-from benchmarks.browser import chromium, open_shelf, served, viewer, wait_for_run
+from benchmarks.browser import open_shelf, viewer, wait_for_run
 from diffdemo import validate
 from diffdemo.generator import to_images
 from diffdemo.ui.runs import Stops
@@ -19,32 +15,8 @@ from diffdemo.ui.wiring import SAMPLER_CHOICES
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with ExitStack() as stack:
-        try:
-            running = stack.enter_context(chromium())
-        except Error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip("there is no Chromium on this machine")
-        yield running
-
-
-@pytest.fixture(scope="module")
 def shelf(tiny_checkpoints) -> Shelf:
     return open_shelf(tiny_checkpoints)
-
-
-@pytest.fixture(scope="module")
-def address(shelf) -> Iterator[str]:
-    with served(shelf) as url:
-        yield url
-
-
-@pytest.fixture
-def open_page(browser, address) -> Iterator[Callable]:
-    with visits(browser, address) as open_one:
-        yield open_one
 
 
 def test_a_finished_run_is_on_display_before_the_first_click(open_page, shelf):
@@ -117,7 +89,7 @@ def test_two_models_run_in_lockstep_on_the_same_noise(open_page, shelf):
         assert np.array_equal(pictures(page, "compare", lane=lane), expected)
     figures = page.inner_text(".figures table")
     assert "71,228" in figures and "75,708" in figures
-    assert page.locator(".pictures img").count() == 2
+    assert page.locator(".pictures img").count() == 3  # two on the slider, and their difference
     page.locator(f"{viewer('compare')} .scrubber").focus()
     page.keyboard.press("Home")
     first, second = (pictures(page, "compare", "x_t", lane) for lane in (1, 2))
@@ -127,7 +99,7 @@ def test_two_models_run_in_lockstep_on_the_same_noise(open_page, shelf):
 def test_unlinked_noise_differs(open_page, shelf):
     page = open_page()
     open_compare(page)
-    page.get_by_label("Same noise for both").uncheck()
+    page.get_by_label("Same noise for all").uncheck()
     fill(page, A_Steps=4, B_Steps=4, Seed=20, Images=2)
     run(page, "compare")
     expected = shelf["attention_unet"].sample("horse", steps=4, seeds=[22, 23])
@@ -237,7 +209,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, count):
     run(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     boxes = [canvas.bounding_box() for canvas in page.locator(f"{viewer('generate')} canvas").all()]
-    assert len(boxes) == 2 * count
+    assert len(boxes) == 3 * count
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["width"] >= 32 for box in boxes)
     open_compare(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,120 +1,94 @@
 """The page's actions as named endpoints, which return pictures: the viewer's pixels would suit no client."""
 
 import time
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 
 import gradio as gr
 
 from diffdemo.errors import RequestError
-from diffdemo.ui import compare, generate, wiring
-from diffdemo.ui.runs import Lane
+from diffdemo.ui import reproduce, wiring
+from diffdemo.ui.lanes import Lane
+from diffdemo.ui.recordings import Recordings
+from diffdemo.ui.runs import shown_steps
+from diffdemo.ui.settings import FAVOURITE, FIRST_SEED, first_settings_of, link, start
 from diffdemo.ui.shelf import Shelf
 
 SECONDS_BETWEEN_REPORTS = 0.5
 
 
-def connect(shelf: Shelf) -> None:
-    """Add `/generate` and `/compare` to the page that is being built.
+def connect(shelf: Shelf, recordings: Recordings) -> None:
+    """Add `/generate` and `/save` to the page that is being built.
 
     `/generate` (model, class_name, steps, seed, n, sampler, guidance) returns a gallery of the finished pictures as PNG
-    files, in the order of their seeds, and the settings with what the run took. `/compare` (model_a, model_b,
-    class_name, steps_a, steps_b, seed, n, sampler_a, sampler_b, guidance_a, guidance_b, same_noise) returns two
-    galleries and a list of two such settings. Seeds beyond 2^53 must be sent as text. Wrong settings raise the
-    package's sentence. While a run goes on, the settings alone are sent now and then, so that a client can cancel it.
+    files, in the order of their seeds, and the settings with what the run took and how to repeat it. `/save` (format:
+    "png", "gif" or "mp4") returns a file of the client's last `/generate`, made of the frames of that run. Seeds beyond
+    2^53 must be sent as text. Wrong settings raise the package's sentence. While a run goes on, the settings alone are
+    sent now and then, so that a client can cancel it.
     """
-    first, pair = shelf.pick(generate.FAVOURITE), [shelf.pick(key) for key in compare.PAIR]
-    _generate(shelf, first)
-    _compare(shelf, pair)
-
-
-def _generate(shelf: Shelf, key: str) -> None:
-    asked = generate.first_settings_of(shelf, key)
+    key = shelf.pick(FAVOURITE)
+    asked = first_settings_of(shelf, key)
+    last = gr.State()
 
     def run(model, class_name, steps, seed, n, sampler, guidance) -> Iterator[tuple]:
         with wiring.toasts():
-            lane = generate.start(shelf, model, class_name, steps, sampler, guidance, seed, n)
-            for reports in _finish([lane]):
-                yield gr.skip(), reports[0]
-            yield _gallery(lane), lane.report()
+            lane = start(shelf, model, class_name, steps, sampler, guidance, seed, n)
+            for reports in finish([lane]):
+                yield gr.skip(), reports[0], gr.skip()
+            name = uuid.uuid4().hex
+            recordings.keep(name, [lane])
+            again = {"command": reproduce.command(lane, shelf.folder), "link": link(lane)}
+            yield gallery(lane), lane.report() | again, name
 
     inputs = [
-        _text("model", key),
-        _text("class_name", asked["class_name"]),
-        _value("steps", asked["steps"]),
-        _text("seed", generate.FIRST_SEED),
-        _value("n", 1),
-        _text("sampler", asked["sampler"]),
-        _value("guidance", asked["guidance"]),
+        text("model", key),
+        text("class_name", asked["class_name"]),
+        value("steps", asked["steps"]),
+        text("seed", FIRST_SEED),
+        value("n", 1),
+        text("sampler", asked["sampler"]),
+        value("guidance", asked["guidance"]),
     ]
-    _endpoint("generate", run, inputs, [_pictures("pictures"), gr.JSON(visible=False, label="settings")])
+    endpoint("generate", run, inputs, [pictures("pictures"), gr.JSON(visible=False, label="settings"), last])
 
-
-def _compare(shelf: Shelf, keys: Sequence[str]) -> None:
-    a, b = (generate.first_settings_of(shelf, key) for key in keys)
-
-    def run(
-        model_a,
-        model_b,
-        class_name,
-        steps_a,
-        steps_b,
-        seed,
-        n,
-        sampler_a,
-        sampler_b,
-        guidance_a,
-        guidance_b,
-        same_noise,
-    ) -> Iterator[tuple]:
-        sides = (model_a, steps_a, sampler_a, guidance_a), (model_b, steps_b, sampler_b, guidance_b)
+    def save(kind: str, name: str | None) -> str:
         with wiring.toasts():
-            lanes = compare.start(shelf, class_name, seed, n, same_noise, *sides)
-            for reports in _finish(lanes):
-                yield gr.skip(), gr.skip(), reports
-            yield *map(_gallery, lanes), [lane.report() for lane in lanes]
+            if name is None:
+                raise RequestError("There is no run to save yet; call /generate first.")
+            return str(recordings.file(name, kind))
 
-    inputs = [
-        _text("model_a", keys[0]),
-        _text("model_b", keys[1]),
-        _text("class_name", b["class_name"]),
-        _value("steps_a", a["steps"]),
-        _value("steps_b", b["steps"]),
-        _text("seed", generate.FIRST_SEED),
-        _value("n", 1),
-        _text("sampler_a", a["sampler"]),
-        _text("sampler_b", b["sampler"]),
-        _value("guidance_a", a["guidance"]),
-        _value("guidance_b", b["guidance"]),
-        gr.Checkbox(True, visible=False, label="same_noise"),
-    ]
-    outputs = [_pictures("pictures_a"), _pictures("pictures_b"), gr.JSON(visible=False, label="settings")]
-    _endpoint("compare", run, inputs, outputs)
+    endpoint("save", save, [text("format", "gif"), last], [gr.File(visible=False, label="file")])
 
 
-def _text(name: str, value: str) -> gr.Textbox:
-    return gr.Textbox(value, visible=False, label=name)
+def text(name: str, default: str) -> gr.Textbox:
+    """An input that takes text."""
+    return gr.Textbox(default, visible=False, label=name)
 
 
-def _value(name: str, value: object) -> gr.Number:
+def value(name: str, default: object) -> gr.Number:
+    """An input that takes a number."""
     # Without limits of its own, a Number lets through whatever was sent, and our checks answer in one sentence.
-    return gr.Number(value, visible=False, label=name)
+    return gr.Number(default, visible=False, label=name)
 
 
-def _pictures(name: str) -> gr.Gallery:
+def pictures(name: str) -> gr.Gallery:
+    """An output of pictures as PNG files."""
     return gr.Gallery(visible=False, label=name, format="png")
 
 
-def _endpoint(name: str, run, inputs: list, outputs: list) -> None:
+def endpoint(name: str, run: Callable, inputs: list, outputs: list) -> None:
+    """Let clients call `run` as `/name`."""
     gr.Button(visible=False).click(run, inputs, outputs, api_name=name, **wiring.QUEUE)
 
 
-def _finish(lanes: Sequence[Lane]) -> Iterator[list[dict]]:
+def finish(lanes: Sequence[Lane]) -> Iterator[list[dict]]:
     """Run the lanes to their end, one after the other, and report now and then."""
     limit, began = wiring.time_limit(), time.perf_counter()
     reported = began
     for lane in lanes:
-        while lane.last is None or lane.last.index < lane.total - 1:
-            lane.advance(shown=False)
+        shown = shown_steps([lane])
+        for index in range(lane.total):
+            lane.advance(index in shown)
             now = time.perf_counter()
             if limit is not None and now - began > limit:
                 raise RequestError(f"A run may take {limit:g} seconds here; ask for fewer steps or images.")
@@ -123,5 +97,6 @@ def _finish(lanes: Sequence[Lane]) -> Iterator[list[dict]]:
                 yield [lane.report() for lane in lanes]
 
 
-def _gallery(lane: Lane) -> list[tuple]:
+def gallery(lane: Lane) -> list[tuple]:
+    """A finished run's pictures and their captions, as Gradio's Gallery takes them."""
     return [(picture, f"seed {seed}") for picture, seed in zip(lane.pictures, lane.seeds, strict=True)]

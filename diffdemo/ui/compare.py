@@ -1,32 +1,46 @@
-"""The Compare tab: two models, or one with two settings, on the same noise and in lockstep."""
+"""The Compare tab: two to four runs, of different models or settings, on the same noise and in lockstep."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gradio as gr
-import numpy as np
 
-from diffdemo import validate
 from diffdemo.ui import wiring
+from diffdemo.ui.comparisons import NAMES, pair_of, pairs, start, table
 from diffdemo.ui.components.viewer import viewer
-from diffdemo.ui.generate import FIRST_COUNT, FIRST_SEED, first_settings_of
-from diffdemo.ui.runs import MOST_IMAGES, Lane, Stops, stream, whole
-from diffdemo.ui.shelf import Shelf, about, title
+from diffdemo.ui.recordings import Recordings
+from diffdemo.ui.runs import Stops, stream, whole
+from diffdemo.ui.settings import FIRST_COUNT, FIRST_SEED, first_settings_of
+from diffdemo.ui.shelf import Shelf, about
 
 PAIR = ("simple_unet", "attention_unet")
-NAMES = ("A", "B")
-ENLARGED = 8  # pixels on the slider for each of the picture's
+LATER = ("ddim", "ddpm")  # samplers that the third and the fourth run come with: like B, and one thing changed
+FEWEST = 2
+ENLARGED_PICTURES = {
+    "show_label": False,
+    "format": "png",
+    "interactive": False,
+    "elem_classes": "pictures",
+    "buttons": [],
+}
 
-EXPLANATION = (
-    "With the same noise for both, what differs in the end is the work of the model and its settings alone. "
-    "Change one thing at a time."
-)
+EXPLANATION = r"""With the same noise for all, what differs in the end is the work of the model and its settings alone.
+Change one thing at a time."""
+FORMULAS = r"""
+Every run starts from the same $x_T \sim \mathcal N(0, 1)$, drawn from the seed. A sampler that adds noise on the way
+(DDPM) draws that from the seed too, so that it is the same in each step of runs of equal length.
+
+A run of $n$ steps evaluates the network $n$ times, with Heun up to $2n - 1$ times, and with guidance twice as often.
+The map of the difference of two pictures $a$ and $b$ shows $\tfrac13 \sum_{c} |a_c - b_c|$ in each pixel, over its
+three colours $c$.
+"""
 
 
 @dataclass
 class Side:
-    """The components of one of the two."""
+    """The components of one of the runs."""
 
+    group: gr.Group
     model: gr.Radio
     about: gr.Markdown
     sampler: gr.Radio
@@ -39,9 +53,11 @@ class Side:
 
 @dataclass
 class Controls:
-    """The tab's components."""
+    """The tab's components, and how many runs there are and which of them is on display."""
 
-    sides: tuple[Side, Side]
+    sides: list[Side]
+    add: gr.Button
+    remove: gr.Button
     class_name: gr.Radio
     seed: gr.Textbox
     count: gr.Slider
@@ -50,65 +66,66 @@ class Controls:
     stop: gr.Button
     viewer: gr.HTML
     table: gr.Markdown
+    pair: gr.Radio
     slider: gr.ImageSlider
+    words: gr.Markdown
+    difference: gr.Image
+    runs: gr.State
+    shown: gr.State
 
     def inputs(self) -> list:
         """What `run` takes, in its order."""
-        shared = [self.class_name, self.seed, self.count, self.linked]
-        return [*shared, *self.sides[0].inputs(), *self.sides[1].inputs()]
+        sides = [component for side in self.sides for component in side.inputs()]
+        return [self.runs, self.pair, self.class_name, self.seed, self.count, self.linked, *sides]
+
+    def results(self) -> list:
+        """What a finished comparison fills, in its order."""
+        return [self.table, self.pair, self.slider, self.difference, self.words]
 
 
 def layout(shelf: Shelf) -> Controls:
-    """The two sides' settings, what they share, and the results."""
+    """The runs' settings, what they share, and the results."""
     keys = [shelf.pick(key) for key in PAIR]
     with gr.Row(elem_classes="tab-body"):
-        with gr.Column(elem_classes="settings"):
-            run, stop = wiring.buttons("Compare")
-            sides = tuple(_side(shelf, key, name) for key, name in zip(keys, NAMES, strict=True))
-            first = first_settings_of(shelf, keys[1])["class_name"]
-            classes = gr.Radio(shelf.classes(*keys), value=first, label="Class of both")
-            linked = gr.Checkbox(True, label="Same noise for both", info="Off: the seeds of B follow those of A.")
-            seed, count = wiring.noise_settings(FIRST_SEED, FIRST_COUNT)
+        run, stop = wiring.buttons("Compare")
         with gr.Column(elem_classes="stage"):
-            view = viewer("Two runs in lockstep", "compare-viewer")
-            gr.Markdown("**Finished pictures.** Drag the handle: A is left of it, B right.")
-            slider = gr.ImageSlider(
-                label="Finished pictures of A and B",
-                show_label=False,
-                format="png",
-                interactive=False,
-                elem_classes="pictures",
-                max_height=320,
-                buttons=[],
-            )
-            table = gr.Markdown(elem_classes="figures")
+            view = viewer("Runs in lockstep", "compare-viewer")
+        with gr.Column(elem_classes="settings"):
+            sides = [_side(shelf, key, name) for key, name in zip(keys, NAMES, strict=False)]
+            sides += [_side(shelf, keys[1], *more) for more in zip(NAMES[FEWEST:], LATER, strict=True)]
+            with gr.Row():
+                add = gr.Button("Add a run", size="sm", min_width=96)
+                remove = gr.Button("Remove the last run", size="sm", min_width=140, visible=False)
+            first = first_settings_of(shelf, keys[1])["class_name"]
+            classes = gr.Radio(shelf.classes(*keys), value=first, label="Class of all")
+            linked = gr.Checkbox(True, label="Same noise for all", info="Off: the seeds of each run follow the last's.")
+            seed, count = wiring.noise_settings(FIRST_SEED, FIRST_COUNT)
         with gr.Column(elem_classes="words"):
-            gr.Markdown(EXPLANATION)
-    return Controls(sides, classes, seed, count, linked, run, stop, view, table, slider)
+            pair = gr.Radio(pairs(FEWEST), value=pairs(FEWEST)[0], label="Look closer at", visible=False)
+            gr.Markdown("**Finished pictures.** Drag the handle: the first run is left of it, the second right.")
+            slider = gr.ImageSlider(label="Finished pictures of two runs", max_height=320, **ENLARGED_PICTURES)
+            words = gr.Markdown()
+            difference = gr.Image(label="Where the two differ", **ENLARGED_PICTURES)
+            figures = gr.Markdown(elem_classes="figures")
+            gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
+            with gr.Accordion("The formulas", open=False):
+                gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
+    shared = (add, remove, classes, seed, count, linked, run, stop)
+    return Controls(sides, *shared, view, figures, pair, slider, words, difference, gr.State(FEWEST), gr.State())
 
 
-def _side(shelf: Shelf, key: str, name: str) -> Side:
+def _side(shelf: Shelf, key: str, name: str, sampler: str | None = None) -> Side:
     settings, has_classes = first_settings_of(shelf, key), bool(shelf[key].classes)
-    with gr.Group(elem_classes="side"):
+    with gr.Group(elem_classes="side", visible=name in NAMES[:FEWEST]) as group:
         model = gr.Radio(shelf.choices(), value=key, label=f"{name}: Model", elem_classes="queue-place")
         note = gr.Markdown(wiring.plain(about(shelf[key])), elem_classes="about")
-        sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=settings["sampler"], label=f"{name}: Sampler")
+        chosen = gr.Radio(wiring.SAMPLER_CHOICES, value=sampler or settings["sampler"], label=f"{name}: Sampler")
         steps, guidance = wiring.steps_and_guidance(settings, has_classes, f"{name}: ")
-    return Side(model, note, sampler, steps, guidance)
+    return Side(group, model, note, chosen, steps, guidance)
 
 
-def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *sides: Sequence) -> list[Lane]:
-    """Checked runs, one for each of `sides` (model, steps, sampler, guidance); unlinked, B's seeds follow A's."""
-    seeds = validate.consecutive_seeds(seed, count, MOST_IMAGES)
-    others = seeds if linked else validate.consecutive_seeds(seeds[-1] + 1, len(seeds))
-    return [
-        Lane.start(shelf[model], class_name, steps, sampler, guidance, own, f"{name}: ")
-        for name, (model, steps, sampler, guidance), own in zip(NAMES, sides, (seeds, others), strict=True)
-    ]
-
-
-def first_run(shelf: Shelf) -> tuple:
-    """The finished comparison that is on display before the first click."""
+def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
+    """The finished comparison that is on display before the first click, and its name."""
     sides = []
     for key in map(shelf.pick, PAIR):
         settings = first_settings_of(shelf, key)
@@ -117,82 +134,77 @@ def first_run(shelf: Shelf) -> tuple:
     for lane in start(shelf, *shared, *sides):
         next(lane.steps)  # a network's first evaluation takes longer
     lanes = start(shelf, *shared, *sides)
-    return whole(stream(lanes)), table(lanes), pictures(lanes)
+    message = whole(stream(lanes))
+    recordings.keep(message["run"], lanes, for_ever=True)
+    return message, message["run"], *results(lanes, "")
 
 
-def table(lanes: Sequence[Lane]) -> str:
-    """What both took, as Markdown."""
-    rows = [
-        ("", [f"{name} · {title(lane.model)}" for name, lane in zip(NAMES, lanes, strict=True)]),
-        ("---", ["---:" for _ in lanes]),
-        ("parameters", [f"{lane.model.info.parameters:,}" for lane in lanes]),
-        ("ms per step", [f"{lane.ms_per_step:.1f}" for lane in lanes]),
-        ("network evaluations", [f"{lane.evaluations:,}" for lane in lanes]),
-        ("total time", [f"{lane.seconds:.2f} s" for lane in lanes]),
-    ]
-    return "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)
+def results(lanes: list, pair: str) -> tuple:
+    """What a finished comparison shows, in the order of `Controls.results`; of the first pair if there is no `pair`."""
+    possible = pairs(len(lanes))
+    pair = pair if pair in possible else possible[0]
+    choice = gr.update(choices=possible, value=pair, visible=len(possible) > 1)
+    return table(lanes), choice, *pair_of(lanes, pair)
 
 
-def pictures(lanes: Sequence[Lane]) -> tuple[np.ndarray, np.ndarray]:
-    """The finished pictures of both, each side's in one row, enlarged without smoothing."""
-    rows = [np.concatenate(list(lane.pictures), axis=1) for lane in lanes]
-    return tuple(row.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1) for row in rows)
-
-
-def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls) -> None:
+def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, recordings: Recordings, controls: Controls) -> None:
     """Wire the tab, which shows its first comparison when it is opened."""
-    outputs = [controls.viewer, controls.table, controls.slider]
+    outputs = [controls.viewer, controls.shown, *controls.results()]
 
-    def run(
-        class_name,
-        seed,
-        count,
-        linked,
-        model_a,
-        steps_a,
-        sampler_a,
-        guidance_a,
-        model_b,
-        steps_b,
-        sampler_b,
-        guidance_b,
-        request: gr.Request,
-    ) -> Iterator[tuple]:
-        sides = (model_a, steps_a, sampler_a, guidance_a), (model_b, steps_b, sampler_b, guidance_b)
+    def run(request: gr.Request, runs, pair, class_name, seed, count, linked, *values) -> Iterator[tuple]:
+        sides = [values[place : place + 4] for place in range(0, 4 * runs, 4)]
         with wiring.toasts(), stops.listening(wiring.visitor(request, "compare")) as halted:
             lanes = start(shelf, class_name, seed, count, linked, *sides)
             for message in stream(lanes, halted, wiring.time_limit()):
+                recordings.keep(message["run"], lanes)
                 done = message["state"] == "done"
-                yield message, *((table(lanes), pictures(lanes)) if done else (gr.skip(), gr.skip()))
+                yield message, message["run"], *(results(lanes, pair) if done else [gr.skip()] * 5)
 
-    def choose(key: str, key_a: str, key_b: str, class_name: str) -> list:
-        settings, classes = first_settings_of(shelf, key), shelf.classes(key_a, key_b)
+    def look_at(pair: str, shown: str) -> tuple:
+        with wiring.toasts():
+            return pair_of(recordings.lanes(shown), pair)
+
+    def classes_of(class_name: str, keys: list[str]) -> dict:
+        classes = shelf.classes(*keys)
+        return gr.update(choices=classes, value=class_name if class_name in classes else classes[0])
+
+    def choose(key: str, runs: int, class_name: str, *keys: str) -> list:
+        settings = first_settings_of(shelf, key)
         return [
             wiring.plain(about(shelf[key])),
             settings["steps"],
             settings["sampler"],
             gr.update(value=settings["guidance"], visible=bool(shelf[key].classes)),
-            gr.update(choices=classes, value=class_name if class_name in classes else classes[0]),
+            classes_of(class_name, keys[:runs]),
         ]
 
-    going = controls.run.click(
-        run,
-        controls.inputs(),
-        outputs,
-        **wiring.progress_on(controls.sides[0].model),
-        **wiring.QUEUE,
-        **wiring.PRIVATE,
-    )
+    def resize(change: int):
+        def resized(runs: int, class_name: str, *keys: str) -> list:
+            runs = min(max(runs + change, FEWEST), len(NAMES))
+            shown = [gr.update(visible=place < runs) for place in range(FEWEST, len(NAMES))]
+            buttons = gr.update(visible=runs < len(NAMES)), gr.update(visible=runs > FEWEST)
+            return [runs, *shown, *buttons, classes_of(class_name, keys[:runs])]
+
+        return resized
+
+    place = wiring.progress_on(controls.sides[0].model)
+    going = controls.run.click(run, controls.inputs(), outputs, **place, **wiring.QUEUE, **wiring.PRIVATE)
     wiring.connect_stop(controls.stop, going, controls.viewer, stops, "compare")
     keys = [side.model for side in controls.sides]
+    quietly = {"show_progress": "hidden", **wiring.AT_ONCE}
     for side in controls.sides:
         follow = [side.about, side.steps, side.sampler, side.guidance, controls.class_name]
-        inputs = [side.model, *keys, controls.class_name]
-        side.model.input(choose, inputs, follow, queue=False, show_progress="hidden", **wiring.PRIVATE)
-    showcase = wiring.Showcase(lambda: first_run(shelf))
+        side.model.input(choose, [side.model, controls.runs, controls.class_name, *keys], follow, **quietly)
+    groups = [side.group for side in controls.sides[FEWEST:]]
+    changed = [controls.runs, *groups, controls.add, controls.remove, controls.class_name]
+    for button, change in ((controls.add, 1), (controls.remove, -1)):
+        button.click(resize(change), [controls.runs, controls.class_name, *keys], changed, **quietly)
+    closer = [controls.slider, controls.difference, controls.words]
+    controls.pair.input(look_at, [controls.pair, controls.shown], closer, show_progress="hidden", **wiring.BESIDE)
+    showcase = wiring.Showcase(lambda: first_run(shelf, recordings))
     shown_once = gr.State(False)
 
     def open_tab(shown: bool) -> tuple:
-        return (gr.skip(), gr.skip(), gr.skip(), True) if shown else (*showcase(), True)
+        return (*[gr.skip()] * len(outputs), True) if shown else (*showcase(), True)
 
-    tab.select(open_tab, shown_once, [*outputs, shown_once], queue=False, show_progress="hidden", **wiring.PRIVATE)
+    tab.select(open_tab, shown_once, [*outputs, shown_once], **quietly)

@@ -2,20 +2,30 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import gradio as gr
 
-from diffdemo import validate
-from diffdemo.ui import wiring
+from diffdemo.ui import souvenirs, wiring
 from diffdemo.ui.components.viewer import viewer
-from diffdemo.ui.runs import MOST_IMAGES, Lane, Stops, stream, whole
+from diffdemo.ui.examples import examples
+from diffdemo.ui.recordings import Recordings
+from diffdemo.ui.runs import Stops, stream, whole
+from diffdemo.ui.settings import FAVOURITE, FIRST_COUNT, FIRST_SEED, IN_A_LINK, first_settings_of, linked, start
 from diffdemo.ui.shelf import Shelf, about
 
-FAVOURITE, FIRST_CLASS, FIRST_SEED, FIRST_COUNT = "attention_unet", "horse", "7", 4
+__all__ = ["FAVOURITE", "Controls", "connect", "first_run", "first_settings", "first_settings_of", "layout", "start"]
 
-EXPLANATION = r"""On the left is $x_t$, a picture that starts as pure noise and loses a little of it with every step.
-On the right is $\hat x_0$, the clean picture that the network believes is hidden in it; each step moves $x_t$ a little
-towards that guess."""
+RUN_ID = "generate-run"
+PRESS = f"() => document.getElementById('{RUN_ID}').click()"
+PRESS_IF_LINKED = f"""() => {{
+    const asked = new URLSearchParams(location.search);
+    if ({list(IN_A_LINK)}.some((name) => asked.has(name))) ({PRESS})();
+}}"""
+
+EXPLANATION = r"""$x_t$ starts as pure noise and loses a little of it with every step; $\hat x_0$ is the clean picture
+that the network believes is hidden in it. Each step moves $x_t$ a little towards that guess, and the curve of
+$\bar\alpha_t$ shows how much of $x_t$ is picture by then."""
 FORMULAS = r"""
 Training hides a picture $x_0$ in noise, and the network learns to find it again (Ho et al. 2020):
 $$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon,\qquad \varepsilon \sim \mathcal N(0, 1),\qquad
@@ -36,31 +46,43 @@ $$\hat x_0 = \hat x_0(\text{no class}) + w\,\bigl(\hat x_0(\text{class}) - \hat 
 class Controls:
     """The tab's components, in the order of the page."""
 
-    model: gr.Radio
-    about: gr.Markdown
-    class_name: gr.Radio
-    steps: gr.Number
-    sampler: gr.Radio
-    guidance: gr.Number
-    seed: gr.Textbox
-    count: gr.Slider
     run: gr.Button
     stop: gr.Button
     viewer: gr.HTML
+    model: gr.Radio
+    about: gr.Markdown
+    class_name: gr.Radio
+    sampler: gr.Radio
+    steps: gr.Number
+    guidance: gr.Number
+    seed: gr.Textbox
+    count: gr.Slider
+    examples: list[gr.Button]
+    souvenirs: souvenirs.Souvenirs
 
     def inputs(self) -> list:
         """What `run` takes, in its order."""
         return [self.model, self.class_name, self.steps, self.sampler, self.guidance, self.seed, self.count]
 
+    def outputs(self) -> list:
+        """What `run` yields, in its order."""
+        return [self.viewer, *self.souvenirs.outputs()]
+
+    def settings(self) -> list:
+        """What `shown_settings` is for, in its order."""
+        return [self.model, self.about, *self.inputs()[1:]]
+
 
 def layout(shelf: Shelf) -> Controls:
-    """Settings beside the viewer; below it on a phone."""
+    """Settings beside the viewer; below it on a phone. The keyboard comes to the viewer first."""
     key = shelf.pick(FAVOURITE)
     model, first = shelf[key], first_settings(shelf)
     has_classes = bool(model.classes)
     with gr.Row(elem_classes="tab-body"):
+        run, stop = wiring.buttons("Generate", RUN_ID)
+        with gr.Column(elem_classes="stage"):
+            view = viewer("Generated pictures, step by step", "generate-viewer")
         with gr.Column(elem_classes="settings"):
-            run, stop = wiring.buttons("Generate")
             radio = gr.Radio(shelf.choices(), value=key, label="Model", elem_classes="queue-place")
             note = gr.Markdown(wiring.plain(about(model)), elem_classes="about")
             classes = gr.Radio(shelf.classes(key), value=first["class_name"], label="Class", visible=has_classes)
@@ -69,13 +91,15 @@ def layout(shelf: Shelf) -> Controls:
             )
             steps, guidance = wiring.steps_and_guidance(first, has_classes)
             seed, count = wiring.noise_settings(FIRST_SEED, FIRST_COUNT)
-        with gr.Column(elem_classes="stage"):
-            view = viewer("Generated pictures, step by step", "generate-viewer")
         with gr.Column(elem_classes="words"):
+            taken = souvenirs.layout()
+            with gr.Row(elem_classes="chips"):
+                gr.HTML("Worth a look", elem_classes="chips-label", apply_default_css=False)
+                tries = [gr.Button(example.name, size="sm", min_width=40, scale=0) for example in examples(shelf)]
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    return Controls(radio, note, classes, steps, sampler, guidance, seed, count, run, stop, view)
+    return Controls(run, stop, view, radio, note, classes, sampler, steps, guidance, seed, count, tries, taken)
 
 
 def first_settings(shelf: Shelf) -> dict:
@@ -83,54 +107,67 @@ def first_settings(shelf: Shelf) -> dict:
     return first_settings_of(shelf, shelf.pick(FAVOURITE))
 
 
-def first_settings_of(shelf: Shelf, key: str) -> dict:
-    """A good class and the checkpoint's own defaults."""
-    defaults, classes = shelf[key].info.defaults, shelf.classes(key)
-    return {
-        "class_name": FIRST_CLASS if FIRST_CLASS in classes else classes[-1],
-        "steps": defaults["steps"],
-        "sampler": defaults["sampler"],
-        "guidance": defaults["guidance_scale"] if shelf[key].classes else 1,
-    }
+def shown_settings(shelf: Shelf, model: str, class_name: str, steps, sampler, guidance, seed, count) -> list:
+    """Updates of the settings on the page, in the order of `Controls.settings`."""
+    has_classes = bool(shelf[model].classes)
+    return [
+        model,
+        wiring.plain(about(shelf[model])),
+        gr.update(choices=shelf.classes(model), value=class_name, visible=has_classes),
+        steps,
+        sampler,
+        gr.update(value=guidance, visible=has_classes),
+        seed,
+        count,
+    ]
 
 
-def start(shelf: Shelf, model: str, class_name: str | None, steps, sampler: str, guidance, seed, count) -> Lane:
-    """A checked run of these settings; RequestError says which of them is wrong."""
-    seeds = validate.consecutive_seeds(seed, count, MOST_IMAGES)
-    return Lane.start(shelf[model], class_name, steps, sampler, guidance, seeds)
-
-
-def first_run(shelf: Shelf) -> dict:
-    """The finished run that is on display before the first click."""
+def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
+    """The finished run that is on display before the first click, and what can be taken away of it."""
     settings, model = first_settings(shelf), shelf.pick(FAVOURITE)
     # A network's first evaluation takes longer, and the times on display should be those of any other run.
     next(start(shelf, model, **settings, seed=FIRST_SEED, count=FIRST_COUNT).steps)
-    return whole(stream([start(shelf, model, **settings, seed=FIRST_SEED, count=FIRST_COUNT)]))
+    lane = start(shelf, model, **settings, seed=FIRST_SEED, count=FIRST_COUNT)
+    message = whole(stream([lane]))
+    recordings.keep(message["run"], [lane], for_ever=True)
+    return message, *souvenirs.describe(message["run"], lane, shelf.folder)
 
 
-def connect(page: gr.Blocks, shelf: Shelf, stops: Stops, controls: Controls) -> None:
-    """Wire the tab; `page` shows the first run when it loads."""
+def connect(page: gr.Blocks, shelf: Shelf, stops: Stops, recordings: Recordings, controls: Controls) -> None:
+    """Wire the tab; `page` shows the first run when it loads, and runs what its address asks for."""
 
-    def run(model, class_name, steps, sampler, guidance, seed, count, request: gr.Request) -> Iterator[dict]:
+    def run(model, class_name, steps, sampler, guidance, seed, count, request: gr.Request) -> Iterator[tuple]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "generate")) as halted:
             lane = start(shelf, model, class_name, steps, sampler, guidance, seed, count)
-            yield from stream([lane], halted, wiring.time_limit())
+            for message in stream([lane], halted, wiring.time_limit()):
+                recordings.keep(message["run"], [lane])
+                yield message, *souvenirs.describe(message["run"], lane, shelf.folder)
 
     def choose(key: str) -> list:
-        settings, has_classes = first_settings_of(shelf, key), bool(shelf[key].classes)
-        return [
-            wiring.plain(about(shelf[key])),
-            gr.update(choices=shelf.classes(key), value=settings["class_name"], visible=has_classes),
-            settings["steps"],
-            settings["sampler"],
-            gr.update(value=settings["guidance"], visible=has_classes),
-        ]
+        return shown_settings(shelf, key, **first_settings_of(shelf, key), seed=gr.skip(), count=gr.skip())
+
+    def restore(request: gr.Request) -> list:
+        with wiring.toasts():
+            asked = linked(shelf, request.query_params)
+        return shown_settings(shelf, **asked) if asked else [gr.skip()] * len(controls.settings())
 
     going = controls.run.click(
-        run, controls.inputs(), controls.viewer, **wiring.progress_on(controls.model), **wiring.QUEUE, **wiring.PRIVATE
+        run,
+        controls.inputs(),
+        controls.outputs(),
+        **wiring.progress_on(controls.model),
+        **wiring.QUEUE,
+        **wiring.PRIVATE,
     )
+    going.success(None, controls.souvenirs.link, js=souvenirs.IN_THE_ADDRESS_BAR, **wiring.PRIVATE)
     wiring.connect_stop(controls.stop, going, controls.viewer, stops, "generate")
-    follow = [controls.about, controls.class_name, controls.steps, controls.sampler, controls.guidance]
-    controls.model.input(choose, controls.model, follow, queue=False, show_progress="hidden", **wiring.PRIVATE)
-    showcase = wiring.Showcase(lambda: first_run(shelf))
-    page.load(showcase, outputs=controls.viewer, queue=False, show_progress="hidden", **wiring.PRIVATE)
+    controls.model.input(choose, controls.model, controls.settings(), show_progress="hidden", **wiring.AT_ONCE)
+    for button, example in zip(controls.examples, examples(shelf), strict=True):
+        chosen = partial(shown_settings, shelf, **{**example.settings, "seed": str(example.seed)})
+        set_up = button.click(chosen, outputs=controls.settings(), show_progress="hidden", **wiring.AT_ONCE)
+        set_up.success(None, js=PRESS, **wiring.PRIVATE)
+    souvenirs.connect(controls.souvenirs, recordings)
+    showcase = wiring.Showcase(lambda: first_run(shelf, recordings))
+    page.load(showcase, outputs=controls.outputs(), show_progress="hidden", **wiring.AT_ONCE)
+    opened = page.load(restore, outputs=controls.settings(), show_progress="hidden", **wiring.BESIDE)
+    opened.success(None, js=PRESS_IF_LINKED, **wiring.PRIVATE)

@@ -7,7 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 from diffdemo.errors import DiffdemoError
-from diffdemo.ui import api, compare, generate, options, wiring
+from diffdemo.ui import api, classify, compare, compare_api, forward, generate, options, pictures_api, sources, wiring
+from diffdemo.ui.recordings import Recordings
 from diffdemo.ui.runs import Stops
 from diffdemo.ui.shelf import Shelf
 
@@ -39,17 +40,25 @@ SERVING = {
 
 def build(shelf: Shelf) -> gr.Blocks:
     """The page, ready for `launch(**SERVING)`."""
-    stops = Stops()
+    stops, recordings = Stops(), Recordings()
     with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
         if shelf.problems:
             sentences = [f"- **{wiring.plain(key)}** {wiring.plain(why)}" for key, why in shelf.problems.items()]
             gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")
         with gr.Tab("Generate", id="generate"):
-            generate.connect(page, shelf, stops, generate.layout(shelf))
+            generate.connect(page, shelf, stops, recordings, generate.layout(shelf))
         with gr.Tab("Compare", id="compare") as tab:
-            compare.connect(tab, shelf, stops, compare.layout(shelf))
-        api.connect(shelf)
+            compare.connect(tab, shelf, stops, recordings, compare.layout(shelf))
+        examples = wiring.Showcase(lambda: sources.Examples.draw(shelf))
+        with gr.Tab("Forward", id="forward") as tab:
+            forward.connect(tab, shelf, stops, forward.layout(shelf), examples)
+        if classify.keys(shelf):
+            with gr.Tab("Classify", id="classify") as tab:
+                classify.connect(tab, shelf, stops, classify.layout(shelf), examples)
+        api.connect(shelf, recordings)
+        pictures_api.connect(shelf)
+        compare_api.connect(shelf)
     return page.queue(max_size=20)
 
 

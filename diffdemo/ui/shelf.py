@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from diffdemo import catalog, validate
+from diffdemo import CHECKPOINTS, catalog, validate
 from diffdemo.device import choose_device
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator
@@ -18,11 +18,13 @@ class Shelf:
     Args:
         models: generators by key, at least one.
         problems: one sentence for each model that is not there, by key.
+        folder: where the checkpoints are.
     """
 
-    def __init__(self, models: Mapping[str, Generator], problems: Mapping[str, str]):
+    def __init__(self, models: Mapping[str, Generator], problems: Mapping[str, str], folder: str | Path = CHECKPOINTS):
         self._models = dict(models)
         self.problems = dict(problems)
+        self.folder = Path(folder)
 
     @classmethod
     def open(cls, checkpoints: str | Path, device: str = "auto") -> "Shelf":
@@ -44,7 +46,7 @@ class Shelf:
             if not any((Path(checkpoints) / key).is_dir() for key in SPECS):
                 reasons = f"There is no checkpoint in {checkpoints}; train a model or name another folder."
             raise CheckpointError(reasons)
-        return cls(models, problems)
+        return cls(models, problems, checkpoints)
 
     def __getitem__(self, key: str) -> Generator:
         return self._models[validate.choice("model", key, self.keys)]

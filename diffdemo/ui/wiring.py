@@ -16,6 +16,9 @@ from diffdemo.ui.runs import MOST_IMAGES, SAMPLER_TITLES, Stops
 # One run at a time: two at once on the same cores would make both slow. The queue tells visitors their place.
 QUEUE = {"concurrency_id": "network", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private"}
+AT_ONCE = {"queue": False, **PRIVATE}
+# As AT_ONCE, for what may fail: only of the queue's events Gradio shows errors.
+BESIDE = {"concurrency_limit": None, **PRIVATE}
 # Time limits of Gradio do not end a run of a generator function.
 SECONDS_ON_A_SPACE = 60.0
 
@@ -53,6 +56,11 @@ class Showcase:
     def __init__(self, make: Callable[[], object]):
         self._result: Future = self._workers.submit(make)
 
+    @classmethod
+    def finish_all(cls) -> None:
+        """Wait until there is none under way, which a measurement must."""
+        cls._workers.submit(lambda: None).result()
+
     def __call__(self) -> object:
         """The result; waits for it in the first second after the start."""
         with toasts():
@@ -74,10 +82,11 @@ def progress_on(component: gr.Radio) -> dict:
     return {"show_progress": "minimal", "show_progress_on": component}
 
 
-def buttons(name: str) -> tuple[gr.Button, gr.Button]:
+def buttons(name: str, elem_id: str | None = None) -> tuple[gr.Button, gr.Button]:
     """The tab's two actions, on top of its settings: always in sight, and right below the pictures on a phone."""
     with gr.Row(elem_classes="actions"):
-        return gr.Button(name, variant="primary", min_width=120, scale=3), gr.Button("Stop", min_width=80, scale=1)
+        run = gr.Button(name, variant="primary", min_width=120, scale=3, elem_id=elem_id)
+        return run, gr.Button("Stop", min_width=80, scale=1)
 
 
 def steps_and_guidance(settings: dict, has_classes: bool, prefix: str = "") -> tuple[gr.Number, gr.Number]:

@@ -1,12 +1,9 @@
 // Gradio runs this once per viewer, with `element` (its root), `props` and `watch`.
-// A message is {run, state, lanes: [{title, detail, seeds, steps, size}], frames: {index: [frame or null, ...]}} with one frame a
-// lane: {step, t, snr, nfe, ms, seconds, x_t, x0}, its pictures as base64 of uint8 RGB. {stopped: true} ends a run early.
+// A message is {run, state, lanes: [{title, detail, seeds, steps, size, device, alpha_bar}], frames: {index: [frame or null, ...]}}
+// with one frame a lane: {step, t, snr, nfe, ms, seconds, x_t, x0}, its pictures as base64 of uint8 RGB; alpha_bar is
+// base64 of float32. {stopped: true} ends a run early.
 
 const REPLAY_MS = 70;
-const PANELS = [
-  { key: "x_t", letter: "x", index: "t", caption: "the noisy picture" },
-  { key: "x0", letter: "x", index: "0", caption: "the network's guess" },
-];
 const STATS = [
   ["step", "step", (frame, lane) => `${frame.step} / ${lane.steps}`],
   ["t", "training step t", (frame) => String(frame.t)],
@@ -23,22 +20,6 @@ let following = true; // whether new frames are shown as they come
 let replay = null;
 let pending = null; // the next drawing, if one is due
 
-function make(tag, className = "", text = "") {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = text;
-  return node;
-}
-
-function significant(number) {
-  if (number === 0 || (Math.abs(number) >= 0.001 && Math.abs(number) < 10000)) {
-    return String(Number(number.toPrecision(2)));
-  }
-  const [digits, exponent] = number.toExponential(1).split("e");
-  const superscript = [...String(Number(exponent))].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
-  return `${digits}·10${superscript}`;
-}
-
 const lanesNode = make("div", "lanes");
 const controls = make("div", "controls");
 const replayButton = make("button", "replay", "▶ Replay");
@@ -54,34 +35,25 @@ controls.append(replayButton, scrubber, position);
 root.append(lanesNode, controls, status);
 controls.hidden = true;
 
-function buildLane(lane) {
+function buildLane(lane, alone) {
   const node = make("section", "lane");
   const panels = make("div", "panels");
   lane.node = node;
   lane.canvases = {};
   lane.stats = {};
   for (const panel of PANELS) {
-    const figure = make("figure", `panel ${panel.key}`);
-    const caption = make("figcaption");
-    const symbol = make("span", "symbol", panel.letter);
-    symbol.append(make("sub", "", panel.index));
-    caption.append(symbol, make("span", "meaning", panel.caption));
-    const grid = make("div", "grid");
-    grid.style.setProperty("--columns", lane.seeds.length === 1 ? 1 : lane.seeds.length <= 4 ? 2 : 3);
-    lane.canvases[panel.key] = lane.seeds.map((seed) => {
-      const cell = make("div", "cell");
-      const canvas = make("canvas");
-      [canvas.height, canvas.width] = lane.size;
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `${panel.key} of seed ${seed}: ${panel.caption}`);
-      const label = make("span", "seed", `seed ${seed}`);
-      label.title = label.textContent;
-      cell.append(canvas, label);
-      grid.append(cell);
-      return canvas;
-    });
-    figure.append(caption, grid);
+    if (panel.key === "change" && !alone) continue;
+    const { figure, canvases } = buildPanel(panel, lane);
+    lane.canvases[panel.key] = canvases;
     panels.append(figure);
+  }
+  if (alone) {
+    const aside = make("div", "aside");
+    lane.curve = buildCurve(lane);
+    lane.note = make("p", "note");
+    panels.lastChild.append(lane.note);
+    aside.append(panels.lastChild, lane.curve.figure);
+    panels.append(aside);
   }
   const stats = make("dl", "stats");
   for (const [key, name] of STATS) {
@@ -100,25 +72,9 @@ function begin(message) {
   stopReplay();
   run = { id: message.run, state: message.state, lanes: message.lanes.map((l) => ({ ...l })), frames: new Map(), order: [] };
   following = true;
-  lanesNode.replaceChildren(...run.lanes.map(buildLane));
+  lanesNode.replaceChildren(...run.lanes.map((lane) => buildLane(lane, run.lanes.length === 1)));
   lanesNode.classList.toggle("several", run.lanes.length > 1);
   controls.hidden = false;
-}
-
-function draw(canvases, packed, [height, width]) {
-  const bytes = atob(packed);
-  let from = 0;
-  for (const canvas of canvases) {
-    const context = canvas.getContext("2d");
-    const image = context.createImageData(width, height);
-    for (let to = 0; to < image.data.length; to += 4) {
-      image.data[to] = bytes.charCodeAt(from++);
-      image.data[to + 1] = bytes.charCodeAt(from++);
-      image.data[to + 2] = bytes.charCodeAt(from++);
-      image.data[to + 3] = 255;
-    }
-    context.putImageData(image, 0, 0);
-  }
 }
 
 // A lane that needs fewer steps than the others keeps its last frame.
@@ -127,11 +83,30 @@ function frameOf(laneNumber, place) {
   return run.frames.get(run.order[place])[laneNumber];
 }
 
+// What the step at `place` changes is known when the next one is there; until then, what the step before it changed.
+function showChange(lane, number, place) {
+  const frame = frameOf(number, place);
+  const finished = frame.step === lane.steps;
+  let [before, after] = [frame, { step: frame.step + 1, x_t: frame.x0 }];
+  if (!finished && place + 1 < run.order.length) after = frameOf(number, place + 1);
+  else if (!finished) [before, after] = [frameOf(number, Math.max(0, place - 1)), frame];
+  const { factor, bytes } = difference(before.x_t, after.x_t);
+  draw(lane.canvases.change, bytes, lane.size);
+  const steps = after.step - before.step;
+  lane.node.querySelector(".change .meaning").textContent =
+    steps > 1 ? `the change of ${steps} steps` : PANELS[2].caption;
+  lane.note.textContent = `Grey: no change. Colours: what is added, drawn ${factor} × as strong.`;
+}
+
 function show(place) {
   shown = Math.max(0, Math.min(place, run.order.length - 1));
   run.lanes.forEach((lane, number) => {
     const frame = frameOf(number, shown);
-    for (const panel of PANELS) draw(lane.canvases[panel.key], frame[panel.key], lane.size);
+    for (const panel of ["x_t", "x0"]) draw(lane.canvases[panel], frame[panel], lane.size);
+    if (lane.curve) {
+      showChange(lane, number, shown);
+      lane.curve.move(frame);
+    }
     for (const [key, , text] of STATS) lane.stats[key].textContent = text(frame, lane);
     const finished = frame.step === lane.steps;
     lane.node.classList.toggle("finished", finished);
@@ -145,14 +120,25 @@ function show(place) {
   root.dataset.shown = String(run.order[shown]);
 }
 
+// On a CPU a run may take a while; whoever waits should know for how long, and why.
+function remaining() {
+  if (!run.order.length) return "";
+  const seconds = run.lanes.reduce((sum, lane, number) => {
+    const frame = frameOf(number, run.order.length - 1);
+    return sum + (frame.ms / 1000) * (lane.steps - frame.step);
+  }, 0);
+  if (seconds < 5) return "";
+  return `about ${5 * Math.ceil(seconds / 5)} s to go${run.lanes[0].device === "cpu" ? ", because there is no GPU here" : ""}.`;
+}
+
 function describe() {
   const texts = {
-    running: "Denoising …",
+    running: `Denoising … ${remaining()}`,
     done: "Finished. Drag the slider to go through the run again.",
     stopped: "Stopped. What was computed so far is here to go through.",
     late: "Stopped at this server's time limit. Choose fewer steps or pictures.",
   };
-  status.textContent = texts[run.state];
+  if (status.textContent !== texts[run.state]) status.textContent = texts[run.state];
   root.dataset.state = run.state;
   root.dataset.run = run.id;
   root.dataset.frames = String(run.order.length);
@@ -172,7 +158,10 @@ function receive() {
   const first = !run;
   if (fresh) begin(message);
   run.state = message.state;
-  for (const [index, frames] of Object.entries(message.frames)) run.frames.set(Number(index), frames);
+  for (const [index, frames] of Object.entries(message.frames)) {
+    const pixels = (frame) => frame && { ...frame, x_t: unpack(frame.x_t), x0: unpack(frame.x0) };
+    if (!run.frames.has(Number(index))) run.frames.set(Number(index), frames.map(pixels));
+  }
   run.order = [...run.frames.keys()].sort((a, b) => a - b);
   if (!pending) pending = requestAnimationFrame(refresh);
   if (fresh && !first && message.state === "running") reveal();

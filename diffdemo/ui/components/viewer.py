@@ -14,6 +14,11 @@ def pack(images: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(images)).decode("ascii")
 
 
+def pack_numbers(values: np.ndarray) -> str:
+    """Numbers as base64 of float32, little-endian, which the browser reads as a Float32Array."""
+    return base64.b64encode(np.ascontiguousarray(values, "<f4")).decode("ascii")
+
+
 def viewer(label: str, elem_id: str) -> gr.HTML:
     """A viewer of one run, or of several in lockstep, of which the browser keeps every frame it was sent.
 
@@ -32,6 +37,6 @@ def viewer(label: str, elem_id: str) -> gr.HTML:
         elem_classes="viewer-block",
         html_template='<div class="viewer"></div>',
         css_template=(_HERE / "viewer.css").read_text("utf-8"),
-        js_on_load=(_HERE / "viewer.js").read_text("utf-8"),
+        js_on_load="".join((_HERE / name).read_text("utf-8") for name in ("viewer_panels.js", "viewer.js")),
         apply_default_css=False,
     )

@@ -1,0 +1,96 @@
+"""What the Compare tab says of several runs: the table, the pictures of two of them and their difference."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from diffdemo import validate
+from diffdemo.comparison import compare
+from diffdemo.raster import image_grid
+from diffdemo.ui import wiring
+from diffdemo.ui.lanes import Lane
+from diffdemo.ui.recordings import finished
+from diffdemo.ui.runs import MOST_IMAGES
+from diffdemo.ui.shelf import Shelf, title
+
+NAMES = ("A", "B", "C", "D")
+ENLARGED = 8  # pixels on the page for each of the picture's
+ACROSS = " and "
+
+
+def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *sides: Sequence) -> list[Lane]:
+    """Checked runs, one for each of `sides` (model, steps, sampler, guidance).
+
+    Linked, all have the same seeds; otherwise B's seeds follow A's, C's follow B's, and so on.
+    """
+    batches = [validate.consecutive_seeds(seed, count, MOST_IMAGES)]
+    for _ in sides[1:]:
+        own = batches[0] if linked else validate.consecutive_seeds(batches[-1][-1] + 1, len(batches[0]))
+        batches.append(own)
+    return [
+        Lane.start(shelf[model], class_name, steps, sampler, guidance, seeds, f"{name}: ")
+        for name, (model, steps, sampler, guidance), seeds in zip(NAMES, sides, batches, strict=False)
+    ]
+
+
+def pairs(count: int) -> list[str]:
+    """The pairs of so many runs, such as "A and B"."""
+    names = NAMES[:count]
+    return [f"{a}{ACROSS}{b}" for place, a in enumerate(names) for b in names[place + 1 :]]
+
+
+def table(lanes: Sequence[Lane]) -> str:
+    """What each run took, and what was measured of its checkpoint, as Markdown."""
+    rows = [
+        ("", [f"{name} · {title(lane.model)}" for name, lane in zip(NAMES, lanes, strict=False)]),
+        ("---", ["---:" for _ in lanes]),
+        ("parameters", [f"{lane.model.info.parameters:,}" for lane in lanes]),
+        ("ms per step", [f"{lane.ms_per_step:.1f}" for lane in lanes]),
+        ("network evaluations", [f"{lane.evaluations:,}" for lane in lanes]),
+        ("total time", [f"{lane.seconds:.2f} s" for lane in lanes]),
+        *_quality(lanes),
+    ]
+    return "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)
+
+
+def _quality(lanes: Sequence[Lane]) -> list[tuple[str, list[str]]]:
+    """A row for each figure that any of the checkpoints has; figures of different names never share one."""
+    figures = [_flat(lane.model.info.metrics) for lane in lanes]
+    names = dict.fromkeys(name for measured in figures for name in measured)
+    if not names:
+        return [("quality figures", ["-" for _ in lanes])]
+    return [(wiring.plain(name), [wiring.plain(measured.get(name, "-")) for measured in figures]) for name in names]
+
+
+def _flat(metrics: dict, prefix: str = "") -> dict[str, str]:
+    """Nested figures as "name part": text."""
+    flat = {}
+    for name, value in metrics.items():
+        name = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{name} ")
+        else:
+            flat[name] = f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return flat
+
+
+def pair_of(lanes: Sequence[Lane], pair: str) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, str]:
+    """Of a pair such as "A and B": both rows of finished pictures, the map of their difference, and what it says.
+
+    Raises:
+        RequestError: there are no two such runs.
+    """
+    pair = validate.choice("pair of runs", pair, pairs(len(lanes)))
+    names = pair.split(ACROSS)
+    first, second = (finished(lanes[NAMES.index(name)]) for name in names)
+    difference = compare(first, second)
+    words = (
+        f"**Where {pair} differ.** White: not at all; darkest: by {difference.largest:.0f} of 255. "
+        f"The mean over all pixels is {difference.mean:.1f} of 255."
+    )
+    return (_row(first), _row(second)), _row(difference.pictures), words
+
+
+def _row(images: np.ndarray) -> np.ndarray:
+    """Pictures side by side, enlarged without smoothing."""
+    return image_grid(images, columns=len(images), padding=0, scale=ENLARGED)

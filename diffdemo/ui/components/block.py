@@ -1,0 +1,30 @@
+"""How a component of our own comes onto the page: a gr.HTML whose script and looks lie beside this file."""
+
+from pathlib import Path
+
+import gradio as gr
+
+_HERE = Path(__file__).parent
+
+
+def block(name: str, label: str, elem_id: str) -> gr.HTML:
+    """The component of `name`.js and `name`.css, whose value is a message for its script.
+
+    The template is constant, because Gradio would run a value inside a template as JavaScript.
+
+    Args:
+        name: of the two files.
+        label: what is shown, for screen readers.
+        elem_id: id of the element.
+    """
+    scripts = ("viewer_panels.js", f"{name}.js")  # the first has the helpers that draw
+    return gr.HTML(
+        None,
+        label=label,
+        elem_id=elem_id,
+        elem_classes="viewer-block",
+        html_template=f'<div class="{name}"></div>',
+        css_template=(_HERE / f"{name}.css").read_text("utf-8"),
+        js_on_load="".join((_HERE / script).read_text("utf-8") for script in scripts),
+        apply_default_css=False,
+    )

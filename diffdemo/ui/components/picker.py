@@ -1,0 +1,48 @@
+"""A row of pictures to choose from."""
+
+import base64
+import binascii
+import itertools
+from collections.abc import Sequence
+
+import gradio as gr
+import numpy as np
+
+from diffdemo.errors import RequestError
+from diffdemo.ui.components.block import block
+from diffdemo.ui.components.viewer import pack
+
+_numbers = itertools.count(1)
+
+
+def picker(elem_id: str) -> gr.HTML:
+    """Small pictures, one of them chosen, and a button that adds those the Generate tab shows.
+
+    Its value is a message, see `offer`. A click on a picture triggers "select", whose event data `chosen` reads.
+    """
+    return block("picker", "Pictures to choose from", elem_id)
+
+
+def offer(pictures: np.ndarray, labels: Sequence[str], add: bool = False) -> dict:
+    """The message that shows pictures (N, H, W, 3) uint8, or adds them to those on display; the first is chosen."""
+    size = list(pictures.shape[1:3])
+    return {
+        "id": f"{next(_numbers)}",
+        "add": add,
+        "pictures": pack(pictures),
+        "labels": list(labels),
+        "size": size,
+    }
+
+
+def chosen(event: gr.EventData, size: tuple[int, int] = (32, 32)) -> np.ndarray:
+    """The picture a visitor clicked on, (H, W, 3) uint8.
+
+    Raises:
+        RequestError: what was sent is no such picture.
+    """
+    try:
+        data = base64.b64decode(event.picture, validate=True)
+        return np.frombuffer(data, np.uint8).reshape(*size, 3).copy()
+    except (AttributeError, TypeError, ValueError, binascii.Error):
+        raise RequestError(f"A picture must be {size[0]} x {size[1]} pixels of uint8 RGB in base64.") from None

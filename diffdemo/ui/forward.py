@@ -1,0 +1,212 @@
+"""The Forward tab: how noise hides a picture, level by level, and what a model makes of it from there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import gradio as gr
+import numpy as np
+import torch
+
+from diffdemo import validate
+from diffdemo.errors import RequestError
+from diffdemo.forward import Trajectory, curves
+from diffdemo.ui import generate, sources, wiring
+from diffdemo.ui.components.block import block
+from diffdemo.ui.components.viewer import pack, viewer
+from diffdemo.ui.runs import Lane, Stops, stream, whole
+from diffdemo.ui.settings import FAVOURITE, first_settings_of
+from diffdemo.ui.shelf import Shelf, about
+from diffdemo.ui.sources import Examples, Source
+
+FIRST_LEVEL, FIRST_SEED = 600, "7"
+FILM, STOPS = 64, 9  # levels that the browser keeps, for an answer at once; every ninth of them is in the strip
+# The level on display when a button is pressed: the browser knows it before the server does.
+THE_LEVEL = """(...values) => {
+    const slider = document.querySelector("#forward-view .level");
+    return [...values.slice(0, -1), slider ? Number(slider.value) : values.at(-1)];
+}"""
+
+EXPLANATION = """Noise hides a picture a little more at every level $t$; the seed fixes that noise, so that moving the
+slider shows one and the same trajectory. A model can then denoise from the very state on display: the more noise, the
+less of the picture is left to hold on to, and the freer the model is to turn it into the class you choose."""
+FORMULAS = r"""
+The forward process jumps to any level $t$ at once (Ho et al. 2020, equation 4):
+$$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon,\qquad \varepsilon \sim \mathcal N(0, 1),\qquad
+\bar\alpha_t = \prod_{s \le t} (1 - \beta_s)$$
+
+The signal-to-noise ratio falls with it: $\mathrm{SNR}_t = \bar\alpha_t / (1 - \bar\alpha_t)$.
+
+Denoising from $x_t$ on, instead of from pure noise, is image to image as in SDEdit (Meng et al. 2022): the sampler
+visits only levels from $t$ down. A model of latents does all of this with the picture's latent in place of $x_0$.
+"""
+
+
+@dataclass
+class Controls:
+    """The tab's components, in the order of the page."""
+
+    run: gr.Button
+    stop: gr.Button
+    view: gr.HTML
+    viewer: gr.HTML
+    source: Source
+    about: gr.Markdown
+    model: gr.Radio
+    class_name: gr.Radio
+    sampler: gr.Radio
+    steps: gr.Number
+    guidance: gr.Number
+    seed: gr.Textbox
+    level: gr.Number
+
+    def inputs(self) -> list:
+        """What `start` takes, in its order."""
+        return [self.source.picture, self.model, *self.follow()[1:], self.seed, self.level]
+
+    def follow(self) -> list:
+        """What another model changes."""
+        return [self.about, self.class_name, self.steps, self.sampler, self.guidance]
+
+
+def layout(shelf: Shelf) -> Controls:
+    """Settings beside the forward process and, below that, the way back. The keyboard comes to the stage first."""
+    key = shelf.pick(FAVOURITE)
+    first, has_classes = first_settings_of(shelf, key), bool(shelf[key].classes)
+    with gr.Row(elem_classes="tab-body"):
+        run, stop = wiring.buttons("Denoise from here")
+        with gr.Column(elem_classes="stage"):
+            view = block("forward_view", "A picture on its way into noise", "forward-view")
+            gr.Markdown("**And back:** a model denoises the state above, from its level down.")
+            back = viewer("Denoising from the level above", "forward-viewer")
+        with gr.Column(elem_classes="settings"):
+            source = sources.layout("forward")
+            model = gr.Radio(shelf.choices(), value=key, label="Model", elem_classes="queue-place")
+            note = gr.Markdown(wiring.plain(about(shelf[key])), elem_classes="about")
+            toward = gr.Radio(shelf.classes(key), value=first["class_name"], label="Toward", visible=has_classes)
+            sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
+            steps, guidance = wiring.steps_and_guidance(first, has_classes)
+            seed = gr.Textbox(FIRST_SEED, label="Seed of the noise", max_lines=1)
+            level = gr.Number(FIRST_LEVEL, visible=False)
+        with gr.Column(elem_classes="words"):
+            gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
+            with gr.Accordion("The formulas", open=False):
+                gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
+    return Controls(run, stop, view, back, source, note, model, toward, sampler, steps, guidance, seed, level)
+
+
+def path(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object) -> Trajectory:
+    """The forward process of one picture with the noise of one seed."""
+    if picture is None:
+        picture = sources.read(None)
+    return Trajectory(shelf[model], picture[None], validate.seeds(seed))
+
+
+def start(
+    shelf: Shelf, picture: np.ndarray | None, model: str, class_name: str | None, steps, sampler, guidance, seed, t
+) -> Lane:
+    """A checked run from level t of that picture's trajectory on; it takes at most t + 1 steps, for there are no more.
+
+    Raises:
+        RequestError: there is no picture, or a setting is out of range or unknown.
+    """
+    trajectory = path(shelf, picture, model, seed)
+    t = trajectory.level(t).t
+    steps = min(validate.steps(steps), t + 1)
+    seeds = validate.seeds(seed)
+    lane = Lane.start(shelf[model], class_name, steps, sampler, guidance, seeds, f"From t = {t}: ")
+    asked = lane.settings
+    lane.steps = lane.model.denoise(
+        asked["class_name"],
+        steps=steps,
+        sampler=sampler,
+        guidance_scale=asked["guidance"],
+        seeds=seeds,
+        start=(trajectory.at(t), t),
+    )
+    return lane
+
+
+def scene(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
+    """Everything the view shows of a picture that is new on display."""
+    trajectory, of = path(shelf, picture, model, seed), shelf[model]
+    levels = trajectory.spread(FILM)
+    film = of.images(torch.cat([trajectory.at(level) for level in levels]))
+    return {
+        **moment(shelf, picture, model, seed, t),
+        "x0": pack(of.images(trajectory.x0)),
+        "eps": pack(of.images(trajectory.eps)),
+        "film": {"t": levels, "pictures": pack(film)},
+        "stops": STOPS,
+        "curves": pack(curves(of.diffusion.schedule)),
+        "size": list(of.image_size),
+        "decoded": of.info.spec.space == "latents",
+    }
+
+
+def moment(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
+    """What changes as the level does: x_t, and of which picture, model and seed it is."""
+    trajectory = path(shelf, picture, model, seed)
+    level = trajectory.level(t)
+    of = f"{hash(picture.tobytes()):x}/{model}/{seed}"
+    return {"of": of, "t": level.t, "x_t": pack(shelf[model].images(trajectory.at(level.t)))}
+
+
+def first_scene(shelf: Shelf, examples: Examples) -> tuple:
+    """What is on display when the tab is opened: a picture, half hidden, and a model's way back to another class."""
+    model, picture = shelf.pick(FAVOURITE), examples.pictures[0]
+    settings = first_settings_of(shelf, model)
+    lane = start(shelf, picture, model, **settings, seed=FIRST_SEED, t=FIRST_LEVEL)
+    return picture, scene(shelf, picture, model, FIRST_SEED, FIRST_LEVEL), whole(stream([lane]))
+
+
+def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, examples: wiring.Showcase) -> None:
+    """Wire the tab, which shows its first scene when it is opened."""
+
+    def run(picture, model, class_name, steps, sampler, guidance, seed, t, request: gr.Request) -> Iterator[dict]:
+        with wiring.toasts(), stops.listening(wiring.visitor(request, "forward")) as halted:
+            lane = start(shelf, picture, model, class_name, steps, sampler, guidance, seed, t)
+            yield from stream([lane], halted, wiring.time_limit())
+
+    def slide(picture, model, seed, event: gr.EventData) -> dict:
+        try:
+            return moment(shelf, picture, model, seed, event.t)
+        except RequestError:  # of the seed's field, which has said so when it was left
+            return gr.skip()
+
+    def redraw(picture, model, seed, t) -> dict:
+        with wiring.toasts():
+            return scene(shelf, picture, model, seed, t)
+
+    def choose(picture, model, seed, t) -> list:
+        asked = first_settings_of(shelf, model)
+        follow = generate.shown_settings(shelf, model, **asked, seed=gr.skip(), count=gr.skip())
+        return [*follow[1:6], redraw(picture, model, seed, t)]
+
+    quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
+    on_display = [controls.source.picture, controls.model, controls.seed, controls.level]
+    going = controls.run.click(
+        run,
+        controls.inputs(),
+        controls.viewer,
+        js=THE_LEVEL,
+        **wiring.progress_on(controls.model),
+        **wiring.QUEUE,
+        **wiring.PRIVATE,
+    )
+    wiring.connect_stop(controls.stop, going, controls.viewer, stops, "forward")
+    controls.view.input(slide, on_display[:-1], controls.view, trigger_mode="always_last", **quiet)
+    controls.model.input(choose, on_display, [*controls.follow(), controls.view], js=THE_LEVEL, **sources.TOASTING)
+    for event in (controls.seed.submit, controls.seed.blur):
+        event(redraw, on_display, controls.view, js=THE_LEVEL, **sources.TOASTING)
+    sources.connect(controls.source, redraw, on_display[1:], controls.view, THE_LEVEL)
+    first = wiring.Showcase(lambda: first_scene(shelf, examples()))
+    opened = gr.State(False)
+
+    def open_tab(shown: bool) -> tuple:
+        if shown:
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip(), True
+        picture, message, back = first()
+        return sources.offered(examples()), picture, message, back, True
+
+    outputs = [controls.source.picker, controls.source.picture, controls.view, controls.viewer, opened]
+    tab.select(open_tab, opened, outputs, **quiet)

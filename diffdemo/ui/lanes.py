@@ -1,0 +1,152 @@
+"""A lane: one model at work on one batch, and everything the page says and keeps of it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from diffdemo import validate
+from diffdemo.generator import Generator
+from diffdemo.samplers import Step
+from diffdemo.ui.components.viewer import pack, pack_numbers
+from diffdemo.ui.shelf import ANY, title
+
+SAMPLER_TITLES = {"dpmpp": "DPM-Solver++", "ddim": "DDIM", "ddpm": "DDPM", "heun": "Heun"}
+
+
+@dataclass
+class Lane:
+    """One model at work on one batch.
+
+    Attributes:
+        model: the generator.
+        settings: class_name, steps, sampler and guidance as asked for, checked.
+        seeds: one for each image.
+        steps: the run itself.
+        prefix: put before the model's title on display.
+        last: the latest step.
+        seconds: time spent in steps so far, without what the page does around them.
+        film: x_t of every step that was shown, each (N, H, W, 3) uint8.
+        guess: x0 of the last step that was shown, alike.
+    """
+
+    model: Generator
+    settings: dict
+    seeds: list[int]
+    steps: Iterator[Step]
+    prefix: str = ""
+    last: Step | None = None
+    seconds: float = 0.0
+    film: list[np.ndarray] = field(default_factory=list)
+    guess: np.ndarray | None = None
+
+    @classmethod
+    def start(
+        cls,
+        model: Generator,
+        class_name: str | None,
+        steps: object,
+        sampler: str,
+        guidance: object,
+        seeds: list[int],
+        prefix: str = "",
+    ) -> "Lane":
+        """Check everything and start; RequestError says what is wrong."""
+        settings = {
+            "class_name": class_name or ANY,
+            "steps": validate.steps(steps),
+            "sampler": sampler,
+            "guidance": validate.guidance_scale(guidance, model.classes, model.key),
+        }
+        run = model.denoise(
+            settings["class_name"],
+            steps=settings["steps"],
+            sampler=sampler,
+            guidance_scale=settings["guidance"],
+            seeds=seeds,
+        )
+        return cls(model, settings, seeds, run, prefix)
+
+    def advance(self, shown: bool) -> dict | None:
+        """Take a step; its frame if it is to be shown and there was a step left."""
+        began = time.perf_counter()
+        step = next(self.steps, None)
+        if step is None:
+            return None
+        self.last = step
+        # Inside the measured time, because on a GPU this is where the step's work is waited for.
+        pictures = [self.model.images(state) for state in (step.x_t, step.x0)] if shown else None
+        self.seconds += time.perf_counter() - began
+        if not shown:
+            return None
+        x_t, self.guess = pictures
+        self.film.append(x_t)
+        return {
+            "step": step.index + 1,
+            "t": step.t,
+            "snr": step.snr,
+            "nfe": self.evaluations,
+            "ms": self.ms_per_step,
+            "x_t": pack(x_t),
+            "x0": pack(self.guess),
+        }
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations for each image so far; with guidance each of the sampler's takes two."""
+        return self.last.nfe * (2 if self._guided else 1) if self.last else 0
+
+    @property
+    def _guided(self) -> bool:
+        return self.settings["class_name"] != ANY and self.settings["guidance"] != 1
+
+    @property
+    def ms_per_step(self) -> float:
+        """Mean milliseconds of a step so far."""
+        return 1000 * self.seconds / (self.last.index + 1) if self.last else 0.0
+
+    @property
+    def total(self) -> int:
+        """Number of steps of the whole run."""
+        return self.settings["steps"]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step was taken."""
+        return self.last is not None and self.last.index == self.total - 1
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """The finished pictures, (N, H, W, 3) uint8."""
+        return self.model.images(self.last.x_prev)
+
+    def report(self) -> dict:
+        """What was asked for and what it took, as the API returns it."""
+        return {
+            "model": self.model.key,
+            **self.settings,
+            "seeds": [str(seed) for seed in self.seeds],
+            "parameters": self.model.info.parameters,
+            "network_evaluations": self.evaluations,
+            "ms_per_step": round(self.ms_per_step, 2),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def describe(self) -> dict:
+        """What the viewer must know of the lane before its first frame."""
+        return {
+            "title": self.prefix + title(self.model),
+            "detail": self._detail(),
+            "seeds": [str(seed) for seed in self.seeds],  # text, because JavaScript's numbers end at 2^53
+            "steps": self.total,
+            "size": list(self.model.image_size),
+            "device": self.model.device.type,
+            "alpha_bar": pack_numbers(self.model.diffusion.schedule.alpha_bar),
+        }
+
+    def _detail(self) -> str:
+        asked = self.settings
+        parts = [asked["class_name"]] if asked["class_name"] != ANY else []
+        parts += [SAMPLER_TITLES[asked["sampler"]], f"{asked['steps']} steps"]
+        return ", ".join(parts + [f"guidance {asked['guidance']:g}"] * self._guided)

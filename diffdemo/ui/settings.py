@@ -1,0 +1,72 @@
+"""The settings of a run: those the page opens with, those of a link, and their check."""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from diffdemo import validate
+from diffdemo.ui.lanes import Lane
+from diffdemo.ui.runs import MOST_IMAGES
+from diffdemo.ui.shelf import Shelf
+
+FAVOURITE, FIRST_CLASS, FIRST_SEED, FIRST_COUNT = "attention_unet", "horse", "7", 4
+# What a link calls each setting; the order is that of `start`.
+IN_A_LINK = {
+    "model": "model",
+    "class": "class_name",
+    "steps": "steps",
+    "sampler": "sampler",
+    "guidance": "guidance",
+    "seed": "seed",
+    "images": "count",
+}
+
+
+def first_settings_of(shelf: Shelf, key: str) -> dict:
+    """A good class and the checkpoint's own defaults."""
+    defaults, classes = shelf[key].info.defaults, shelf.classes(key)
+    return {
+        "class_name": FIRST_CLASS if FIRST_CLASS in classes else classes[-1],
+        "steps": defaults["steps"],
+        "sampler": defaults["sampler"],
+        "guidance": defaults["guidance_scale"] if shelf[key].classes else 1,
+    }
+
+
+def start(shelf: Shelf, model: str, class_name: str | None, steps, sampler: str, guidance, seed, count) -> Lane:
+    """A checked run of these settings; RequestError says which of them is wrong."""
+    seeds = validate.consecutive_seeds(seed, count, MOST_IMAGES)
+    return Lane.start(shelf[model], class_name, steps, sampler, guidance, seeds)
+
+
+def link(lane: Lane) -> str:
+    """The part of an address, from "?" on, that opens the page with the settings of this run."""
+    settings = settings_of(lane)
+    return "?" + urlencode({name: settings[setting] for name, setting in IN_A_LINK.items()})
+
+
+def settings_of(lane: Lane) -> dict:
+    """What `start` must be given to repeat a run; the guidance as text that loses nothing."""
+    asked = {**lane.settings, "guidance": number(lane.settings["guidance"])}
+    return {"model": lane.model.key, **asked, "seed": lane.seeds[0], "count": len(lane.seeds)}
+
+
+def number(value: float) -> str:
+    """A number that reads back as the same one, without a needless ".0"."""
+    return repr(value).removesuffix(".0")
+
+
+def linked(shelf: Shelf, query: Mapping[str, str]) -> dict | None:
+    """The settings that a link's query asks for, ready for `start`; None if it names none of them.
+
+    What the link leaves out is as on the page when it opens with that model; what is no setting is passed over.
+
+    Raises:
+        RequestError: a setting is out of range or unknown.
+    """
+    asked = {setting: query[name] for name, setting in IN_A_LINK.items() if name in query}
+    if not asked:
+        return None
+    model = asked.get("model", shelf.pick(FAVOURITE))
+    defaults = {"model": model, **first_settings_of(shelf, model), "seed": FIRST_SEED, "count": FIRST_COUNT}
+    lane = start(shelf, **{**defaults, **asked})
+    return {"model": model, **lane.settings, "seed": str(lane.seeds[0]), "count": len(lane.seeds)}

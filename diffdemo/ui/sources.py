@@ -1,0 +1,91 @@
+"""Where the Forward and the Classify tab take their picture from: an upload, the Generate tab, or the models."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from diffdemo.errors import DataError, RequestError
+from diffdemo.pictures import read_pictures
+from diffdemo.ui import wiring
+from diffdemo.ui.components.picker import chosen, offer, picker
+from diffdemo.ui.settings import FAVOURITE
+from diffdemo.ui.shelf import ANY, Shelf
+
+CLASSES = ("automobile", "horse", "ship", "cat", "deer", "truck")
+SEED, STEPS = 3, 10
+# Of quick actions that may be refused: only the queue brings sentences to a toast, and these wait for nothing in it.
+TOASTING = {"show_progress": "hidden", "concurrency_limit": None, **wiring.PRIVATE}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pictures drawn by a model on this page: (N, H, W, 3) uint8, and what each is."""
+
+    pictures: np.ndarray
+    labels: list[str]
+
+    @classmethod
+    def draw(cls, shelf: Shelf) -> "Examples":
+        """One picture of each of a few classes by the favourite model, or some of no class if it knows none."""
+        model = shelf[shelf.pick(FAVOURITE)]
+        names = [name for name in CLASSES if name in model.classes] or [ANY] * 4
+        seeds = range(SEED, SEED + len(names))
+        pictures = model.sample(names, seeds=seeds, steps=STEPS, sampler="dpmpp")
+        return cls(
+            pictures, [f"{name}, drawn by {model.key}, seed {seed}" for name, seed in zip(names, seeds, strict=True)]
+        )
+
+
+@dataclass
+class Source:
+    """The components that choose a tab's picture, which `picture` holds as (H, W, 3) uint8; None until it is opened."""
+
+    upload: gr.UploadButton
+    picker: gr.HTML
+    picture: gr.State
+
+
+def layout(tab: str) -> Source:
+    """Pictures to choose from above an upload button."""
+    choices = picker(f"{tab}-picker")
+    upload = gr.UploadButton("Upload a picture", file_types=["image"], size="md", type="filepath")
+    return Source(upload, choices, gr.State(None))
+
+
+def read(path: str | None) -> np.ndarray:
+    """An uploaded picture of any size and kind as (32, 32, 3) uint8; errors call it by its file name.
+
+    Raises:
+        RequestError: there is none, or it cannot be read.
+    """
+    if not path:
+        raise RequestError("There is no picture yet; upload one or choose one of those on the page.")
+    try:
+        return read_pictures([Path(path)])[0]
+    except DataError as error:
+        raise RequestError(str(error).replace(str(path), Path(path).name)) from error
+
+
+def offered(examples: Examples) -> dict:
+    """The picker's message with which a tab opens: all examples, the first of them chosen."""
+    return offer(examples.pictures, examples.labels)
+
+
+def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, js: str | None = None) -> None:
+    """Put `show(picture, *inputs)` into `output` whenever another picture is chosen; `js` as events take it."""
+
+    def choose(event: gr.EventData, *values) -> tuple:
+        with wiring.toasts():
+            picture = chosen(event)
+            return picture, show(picture, *values)
+
+    def take(path: str, *values) -> tuple:
+        with wiring.toasts():
+            picture = read(path)
+            return picture, offer(picture[None], ["Your picture"], add=True), show(picture, *values)
+
+    source.picker.select(choose, inputs, [source.picture, output], js=js, **TOASTING)
+    source.upload.upload(take, [source.upload, *inputs], [source.picture, source.picker, output], js=js, **TOASTING)

@@ -1,0 +1,51 @@
+"""The Compare tab in a real browser: more than two runs, and a closer look at any two."""
+
+import numpy as np
+from page_helpers import fill, open_compare, pictures, run
+from playwright.sync_api import Locator, Page
+
+
+def choices(page: Page, label: str) -> Locator:
+    """The radio buttons with this label; Gradio's groups of them have no name."""
+    return page.locator("fieldset:visible").filter(has_text=label)
+
+
+def test_four_runs_of_any_models_and_a_closer_look_at_two(open_page, shelf):
+    page = open_page()
+    open_compare(page)
+    assert choices(page, "Look closer at").count() == 0
+    for name in "CD":
+        page.get_by_role("button", name="Add a run").click()
+        page.get_by_label(f"{name}: Steps").wait_for()
+    assert page.get_by_role("button", name="Add a run").locator("visible=true").count() == 0
+    choices(page, "C: Model").get_by_role("radio", name="Patch UNet").check()
+    page.get_by_role("radio", name="cat", exact=True).locator("visible=true").check()
+    fill(page, A_Steps=3, B_Steps=4, C_Steps=5, D_Steps=6, Seed=11, Images=2)
+    run(page, "compare")
+    keys = ("simple_unet", "attention_unet", "patch_unet", "attention_unet")
+    samplers = ("dpmpp", "dpmpp", "dpmpp", "ddpm")
+    rows = []
+    for place, (key, sampler) in enumerate(zip(keys, samplers, strict=True)):
+        rows.append(shelf[key].sample("cat", steps=3 + place, sampler=sampler, seeds=[11, 12]))
+        assert np.array_equal(pictures(page, "compare", lane=place + 1), rows[-1])
+    assert page.locator(".figures table th").count() == 5
+    page.get_by_role("radio", name="B and D").check()
+    mean = np.abs(rows[1].astype(float) - rows[3]).mean()
+    page.get_by_text(f"The mean over all pixels is {mean:.1f} of 255.").wait_for()
+
+
+def test_a_run_can_be_taken_away_again_and_the_classes_follow(open_page, shelf):
+    page = open_page()
+    open_compare(page)
+    page.get_by_role("button", name="Add a run").click()
+    page.get_by_label("C: Steps").wait_for()
+    horse = choices(page, "Class of all").get_by_role("radio", name="horse")
+    assert horse.is_checked()
+    choices(page, "C: Model").get_by_role("radio", name="DDPM UNet").check()
+    horse.wait_for(state="detached")
+    page.get_by_role("button", name="Remove the last run").click()
+    horse.wait_for()
+    assert page.get_by_label("C: Steps").locator("visible=true").count() == 0
+    fill(page, A_Steps=2, B_Steps=2, Images=1)
+    run(page, "compare")
+    assert page.locator(".figures table th").count() == 3

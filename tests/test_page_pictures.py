@@ -1,0 +1,232 @@
+"""The Forward and the Classify tab in a real browser."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from page_helpers import fill, pictures
+from PIL import Image
+from playwright.sync_api import Page
+
+from benchmarks.browser import open_shelf, served, viewer, wait_for_run
+from diffdemo.classify import classify
+from diffdemo.forward import Trajectory
+from diffdemo.ui.shelf import Shelf
+from diffdemo.ui.sources import Examples
+
+PICTURE = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+FORWARD, SCORES = "#forward-view .forward_view", "#classify-view .scores"
+
+
+@pytest.fixture(scope="module")
+def shelf(all_checkpoints) -> Shelf:
+    return open_shelf(all_checkpoints)
+
+
+@pytest.fixture(scope="module")
+def address(shelf) -> Iterator[str]:
+    with served(shelf) as url:
+        yield url
+
+
+def canvas(page: Page, selector: str) -> np.ndarray:
+    """What one canvas shows, (32, 32, 3) uint8."""
+    pixels = page.evaluate(
+        "selector => [...document.querySelector(selector).getContext('2d').getImageData(0, 0, 32, 32).data]", selector
+    )
+    return np.array(pixels, np.uint8).reshape(32, 32, 4)[..., :3]
+
+
+def open_forward(page: Page) -> None:
+    page.get_by_role("tab", name="Forward").click()
+    wait_for_run(page, "forward")
+    page.wait_for_selector(f"{FORWARD}[data-shown='600']")
+
+
+def open_classify(page: Page) -> None:
+    page.get_by_role("tab", name="Classify").click()
+    page.wait_for_selector(f"{SCORES}[data-state=done]")
+
+
+def upload(page: Page, path: str) -> None:
+    page.locator("[role=tabpanel]:visible input[type=file]").first.set_input_files(path)
+
+
+def level(page: Page, t: int) -> None:
+    """Move the slider, and wait until the picture has followed."""
+    page.locator(f"{FORWARD} .level").evaluate(
+        "(slider, t) => { slider.value = t; slider.dispatchEvent(new Event('input')); }", t
+    )
+    page.wait_for_selector(f"{FORWARD}[data-shown='{t}']")
+
+
+def test_the_slider_walks_along_one_trajectory(open_page, shelf):
+    page = open_page()
+    open_forward(page)
+    example = Examples.draw(shelf).pictures[0]
+    trajectory = Trajectory(shelf["attention_unet"], example[None], [7])
+    for t in (600, 0, 137, 999):
+        level(page, t)
+        expected = shelf["attention_unet"].images(trajectory.at(t))[0]
+        assert np.array_equal(canvas(page, f"{FORWARD} .x_t canvas"), expected)
+        at = trajectory.level(t)
+        assert page.inner_text(f"{FORWARD} .factor.signal .number") == f"{at.signal:.3f}"
+        assert page.inner_text(f"{FORWARD} .factor.noise .number") == f"{at.noise:.3f}"
+    assert np.array_equal(canvas(page, f"{FORWARD} .x0 canvas"), example)
+    page.get_by_role("button", name="Go to t = 143", exact=True).click()
+    page.wait_for_selector(f"{FORWARD}[data-shown='143']")
+    page.locator(f"{FORWARD} .level").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(f"{FORWARD}[data-shown='144']")
+
+
+def test_moving_the_slider_answers_at_once(open_page):
+    page = open_page()
+    open_forward(page)
+    taken = page.evaluate(
+        """async selector => {
+            const root = document.querySelector(selector), slider = root.querySelector(".level"), taken = [];
+            const canvas = root.querySelector(".x_t canvas"), seen = () => canvas.toDataURL();
+            for (const t of [100, 300, 500, 700, 900]) {
+                const began = performance.now(), before = seen();
+                slider.value = t;
+                slider.dispatchEvent(new Event("input"));
+                while (seen() === before) await new Promise(requestAnimationFrame);
+                taken.push([performance.now() - began]);
+                while (root.dataset.shown !== String(t)) await new Promise(requestAnimationFrame);
+                taken.at(-1).push(performance.now() - began);
+            }
+            return taken;
+        }""",
+        FORWARD,
+    )
+    near, exact = (sorted(times) for times in zip(*taken, strict=True))
+    print(f"slider to picture: {near[2]:.0f} ms (slowest {near[-1]:.0f}); to the exact one {exact[2]:.0f} ms")
+    assert near[2] < 200
+
+
+@pytest.mark.parametrize(
+    ("title", "key", "name"), [("Patch UNet", "patch_unet", "dog"), ("DDPM UNet", "ddpm_unet", None)]
+)
+def test_denoising_goes_on_from_the_picture_on_display(open_page, shelf, tmp_path, title, key, name):
+    Image.fromarray(PICTURE).save(tmp_path / "mine.png")
+    page = open_page()
+    open_forward(page)
+    upload(page, str(tmp_path / "mine.png"))
+    page.wait_for_selector("#forward-picker .picker[data-chosen='Your picture']")
+    page.get_by_role("radio", name=title).locator("visible=true").check()
+    page.get_by_text(f"{title}").locator("visible=true").nth(1).wait_for()
+    if name:
+        page.get_by_role("radio", name=name, exact=True).locator("visible=true").check()
+    level(page, 320)
+    fill(page, Steps=6)
+    previous = page.get_attribute(viewer("forward"), "data-run")
+    page.get_by_role("button", name="Denoise from here").click()
+    wait_for_run(page, "forward", previous)
+    x_t = Trajectory(shelf[key], PICTURE[None], [7]).at(320)
+    *_, last = shelf[key].denoise(name, steps=6, seeds=[7], start=(x_t, 320))
+    assert np.array_equal(pictures(page, "forward")[0], shelf[key].images(last.x_prev)[0])
+    assert "From t = 320" in page.inner_text(f"{viewer('forward')} .lane-title")
+
+
+def test_pictures_of_the_generate_tab_can_be_taken(open_page, shelf):
+    page = open_page()
+    generated = pictures(page)
+    open_forward(page)
+    page.locator("#forward-picker .take").click()
+    page.wait_for_function(
+        "selector => document.querySelector(selector).dataset.chosen === 'Generated picture 1'",
+        arg="#forward-picker .picker",
+    )
+    page.get_by_role("button", name="Generated picture 3", exact=True).locator("visible=true").click()
+    level(page, 0)
+    page.wait_for_function(
+        """([selector, expected]) => {
+            const canvas = document.querySelector(selector);
+            return [...canvas.getContext("2d").getImageData(0, 0, 32, 1).data.slice(0, 3)].join() === expected;
+        }""",
+        arg=[f"{FORWARD} .x0 canvas", ",".join(map(str, generated[2, 0, 0]))],
+    )
+    assert np.array_equal(canvas(page, f"{FORWARD} .x0 canvas"), generated[2])
+
+
+def test_an_upload_is_classified_class_by_class(open_page, shelf, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "mine.png")
+    page = open_page()
+    open_classify(page)
+    before = page.get_attribute(SCORES, "data-run")
+    assert "16 draws × 10 classes = 160 network evaluations" in page.inner_text("[role=tabpanel]:visible .about")
+    upload(page, str(tmp_path / "mine.png"))
+    page.wait_for_selector(f"{SCORES}[data-state=waiting]")
+    assert np.array_equal(canvas(page, f"{SCORES} .subject"), PICTURE)
+    page.get_by_label("number input for Noise draws").locator("visible=true").fill("5")
+    page.get_by_text("50 network evaluations").locator("visible=true").wait_for()
+    page.get_by_role("button", name="Classify", exact=True).click()
+    page.wait_for_selector(f"{SCORES}[data-state=done]:not([data-run='{before}'])")
+    scores = classify(shelf["attention_unet"], PICTURE[None], 5, 0)
+    assert page.get_attribute(SCORES, "data-draws") == "5"
+    assert page.inner_text(f"{SCORES} .verdict b") == scores.best[0]
+    rows = page.locator(f"{SCORES} .chart:first-child tr").all()[1:]
+    for index, row in enumerate(rows):
+        assert row.locator("th").inner_text() == scores.classes[index]
+        above = 1000 * (scores.errors[0, index] - scores.errors[0].min())
+        assert row.locator(".error-text").inner_text().startswith(f"{above:.2f} ±")
+    assert page.locator(f"{SCORES} .chart").count() == 2
+    shares = shelf["latent_diffusion"].class_probabilities(PICTURE[None])[0]
+    shown = page.locator(f"{SCORES} .chart:last-child .share").all_inner_texts()
+    assert shown == [f"{round(100 * float(share))} %" for share in shares]
+
+
+def test_bad_pictures_get_one_sentence_and_nothing_is_lost(open_page, tmp_path):
+    (tmp_path / "broken.png").write_text("no picture")
+    Image.new("RGB", (20_000, 2)).save(tmp_path / "wide.png")
+    Image.new("RGBA", (1, 1), (255, 0, 0, 0)).save(tmp_path / "dot.png")
+    page = open_page()
+    for opened, tab, shown in ((open_forward, "forward", FORWARD), (open_classify, "classify", SCORES)):
+        opened(page)
+        element = f"{FORWARD} .x0 canvas" if tab == "forward" else f"{SCORES} .subject"
+        before = canvas(page, element)
+        for name, said in (("broken.png", "broken.png cannot be read as a picture"), ("wide.png", "has 20,000 x 2")):
+            upload(page, str(tmp_path / name))
+            toast = page.get_by_test_id("toast-body").filter(has_text=said)
+            toast.wait_for()
+            toast.get_by_role("button").first.click()
+            toast.wait_for(state="detached")
+            assert np.array_equal(canvas(page, element), before)
+        upload(page, str(tmp_path / "dot.png"))
+        page.wait_for_selector(f"#{tab}-picker .picker[data-chosen='Your picture']")
+        assert page.locator(shown).is_visible()
+
+
+def test_stop_ends_a_classification_and_keeps_its_draws(open_page, shelf, monkeypatch):
+    page = open_page()
+    open_classify(page)
+    before = page.get_attribute(SCORES, "data-run")
+    forward = shelf["attention_unet"].network.forward
+
+    def slow(*args):
+        time.sleep(0.05)
+        return forward(*args)
+
+    monkeypatch.setattr(shelf["attention_unet"].network, "forward", slow)
+    page.get_by_label("number input for Noise draws").locator("visible=true").fill("128")
+    page.get_by_role("button", name="Classify", exact=True).click()
+    page.wait_for_selector(f"{SCORES}[data-state=running]:not([data-run='{before}'])")
+    page.get_by_role("button", name="Stop").locator("visible=true").click()
+    page.wait_for_selector(f"{SCORES}[data-state=stopped]")
+    assert 1 <= int(page.get_attribute(SCORES, "data-draws")) < 128
+    assert page.locator(f"{SCORES} .chart").count() == 2
+
+
+def test_a_phone_shows_both_tabs_without_scrolling_sideways(open_page):
+    page = open_page()
+    for opened, root in ((open_forward, FORWARD), (open_classify, SCORES)):
+        page.set_viewport_size({"width": 1280, "height": 900})
+        opened(page)
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for node in page.locator(f"{root} canvas, {root} button, {root} td").all():
+            box = node.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390

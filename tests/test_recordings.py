@@ -1,0 +1,95 @@
+"""Runs that are kept: within a bound, and as files made of the frames that were shown."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.browser import open_shelf
+from diffdemo import RequestError
+from diffdemo.raster import image_grid, save_gif
+from diffdemo.ui.lanes import Lane
+from diffdemo.ui.recordings import KINDS, Recordings
+from diffdemo.ui.runs import stream
+from diffdemo.ui.settings import start
+from diffdemo.ui.shelf import Shelf
+
+
+@pytest.fixture(scope="module")
+def shelf(tiny_checkpoints) -> Shelf:
+    return open_shelf(tiny_checkpoints)
+
+
+def lane(shelf: Shelf, steps: int = 4, count: int = 2, class_name: str = "cat") -> Lane:
+    return start(shelf, "simple_unet", class_name, steps, "ddim", 1, "5", count)
+
+
+def finish(running: Lane) -> Lane:
+    list(stream([running]))
+    return running
+
+
+def frames_of(path) -> Iterator[np.ndarray]:
+    with Image.open(path) as film:
+        for number in range(film.n_frames):
+            film.seek(number)
+            yield np.asarray(film.convert("RGB"))
+
+
+def test_the_files_hold_the_frames_that_were_shown_and_no_new_run_is_made(shelf, monkeypatch, tmp_path):
+    recordings, done = Recordings(), finish(lane(shelf))
+    recordings.keep("1", [done])
+    steps = list(shelf["simple_unet"].denoise("cat", steps=4, sampler="ddim", guidance_scale=1, seeds=[5, 6]))
+    monkeypatch.setattr(shelf["simple_unet"].network, "forward", lambda *_: pytest.fail("a new run"))
+    png, gif, mp4 = (recordings.file("1", kind) for kind in KINDS)
+    assert [path.name for path in (png, gif, mp4)] == [f"simple_unet-cat-5-to-6.{kind}" for kind in KINDS]
+    expected = [shelf["simple_unet"].images(state) for state in [*(step.x_t for step in steps), steps[-1].x_prev]]
+    grids = [image_grid(frame, scale=4) for frame in expected]
+    assert np.array_equal(np.asarray(Image.open(png)), grids[-1])
+    assert len(list(frames_of(gif))) == 5
+    assert gif.read_bytes() == save_gif(tmp_path / "expected.gif", grids).read_bytes()
+    film = imageio.mimread(mp4, memtest=False)
+    assert len(film) == 4 + 12  # the last picture stays for a second
+    assert all(np.abs(a.astype(int) - b).mean() < 12 for a, b in zip(film, grids[:4], strict=False))
+
+
+def test_of_a_stopped_run_the_files_hold_what_was_shown(shelf):
+    recordings, running = Recordings(), lane(shelf, steps=50, count=1)
+    messages = stream([running])
+    recordings.keep("1", [running])
+    with pytest.raises(RequestError, match="This run has shown no picture yet; wait for its first step"):
+        recordings.file("1", "png")
+    list(islice(messages, 1))
+    messages.close()
+    png = recordings.file("1", "png")
+    assert png.name == "simple_unet-cat-5-after-1-of-50-steps.png"
+    assert np.array_equal(np.asarray(Image.open(png)), image_grid(running.guess, scale=4))
+    assert len(list(frames_of(recordings.file("1", "gif")))) == 2
+
+
+def test_the_oldest_runs_are_forgotten_and_the_first_never_is(shelf):
+    one = sum(frame.nbytes for frame in finish(lane(shelf)).film)
+    recordings = Recordings(most_bytes=2 * one)
+    recordings.keep("first", [finish(lane(shelf))], for_ever=True)
+    recordings.keep("0", [finish(lane(shelf))])
+    forgotten = recordings.file("0", "png")
+    for number in range(1, 5):
+        recordings.keep(str(number), [finish(lane(shelf))])
+    assert not forgotten.exists()
+    for name in ("first", "3", "4"):
+        assert recordings.file(name, "png").exists()
+    for name in ("0", "2", None):
+        with pytest.raises(RequestError, match="The pictures of this run are no longer kept here; run it again"):
+            recordings.file(name, "png")
+
+
+def test_a_run_larger_than_the_bound_is_kept_while_it_is_the_newest(shelf):
+    recordings = Recordings(most_bytes=1)
+    for name in "12":
+        recordings.keep(name, [finish(lane(shelf))])
+    assert recordings.file("2", "png").exists()
+    with pytest.raises(RequestError, match="no longer kept"):
+        recordings.lanes("1")

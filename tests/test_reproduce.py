@@ -1,0 +1,108 @@
+"""What the page says of repeating a run is true to the last pixel; a link brings back every setting."""
+
+import shlex
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.browser import open_shelf
+from diffdemo import CHECKPOINTS, RequestError
+from diffdemo.__main__ import main
+from diffdemo.ui import reproduce
+from diffdemo.ui.examples import EXAMPLES, examples
+from diffdemo.ui.recordings import Recordings
+from diffdemo.ui.runs import stream
+from diffdemo.ui.settings import first_settings_of, link, linked, settings_of, start
+
+SETTINGS = [
+    ("attention_unet", "horse", 5, "dpmpp", 2.5, "7", 4),
+    ("simple_unet", "any", 3, "ddpm", 1, str(2**64 - 1), 1),
+    ("ddpm_unet", "any", 2, "heun", 1, "0", 3),
+    ("patch_unet", "dog", 4, "ddim", 0.1 + 0.2, "12", 2),
+    ("latent_diffusion", "cat", 6, "dpmpp", 3, "5", 8),
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=[row[0] for row in SETTINGS])
+def test_the_command_and_the_python_give_the_very_pictures_of_the_run(shelf, settings, tmp_path, monkeypatch):
+    lane, recordings = start(shelf, *settings), Recordings()
+    list(stream([lane]))
+    recordings.keep("1", [lane])
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(reproduce.command(lane, shelf.folder))
+    assert words[:3] == ["python", "-m", "diffdemo"]
+    assert main(words[3:]) == 0
+    saved = recordings.file("1", "png")
+    assert Path(saved.name).read_bytes() == saved.read_bytes()
+    names: dict = {}
+    exec(reproduce.python(lane, shelf.folder), names)
+    assert np.array_equal(names["images"], lane.pictures)
+
+
+def test_the_gif_of_a_short_run_is_the_one_that_the_command_writes(shelf, tmp_path):
+    lane, recordings = start(shelf, "simple_unet", "cat", 6, "ddim", 1, "3", 2), Recordings()
+    list(stream([lane]))
+    recordings.keep("1", [lane])
+    words = shlex.split(reproduce.command(lane, shelf.folder))[3:]
+    words[words.index("--out") + 1] = str(tmp_path / "a.gif")
+    assert main(words) == 0
+    with Image.open(tmp_path / "a.gif") as written, Image.open(recordings.file("1", "gif")) as saved:
+        assert written.n_frames == saved.n_frames == 7
+        for number in range(7):
+            written.seek(number)
+            saved.seek(number)
+            assert np.array_equal(np.asarray(written.convert("RGB")), np.asarray(saved.convert("RGB")))
+
+
+def test_the_shipped_checkpoints_need_not_be_named(shelf):
+    lane = start(shelf, *SETTINGS[0])
+    assert reproduce.command(lane, CHECKPOINTS) == (
+        "python -m diffdemo sample --model attention_unet --class horse --steps 5 --sampler dpmpp --guidance 2.5 "
+        "--seed 7 -n 4 --device cpu --out attention_unet-horse-7-to-10.png"
+    )
+    assert "checkpoints" not in reproduce.python(lane, CHECKPOINTS)
+    assert shlex.split(reproduce.command(lane, Path("/a folder")))[-2:] == ["--checkpoints", "/a folder"]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=[row[0] for row in SETTINGS])
+def test_a_link_brings_back_every_setting(shelf, settings):
+    lane = start(shelf, *settings)
+    asked = linked(shelf, dict(parse_qsl(link(lane).removeprefix("?"))))
+    again = start(shelf, **asked)
+    assert (again.settings, again.seeds, again.model.key) == (lane.settings, lane.seeds, lane.model.key)
+    assert settings_of(again) == settings_of(lane)
+
+
+def test_a_link_may_leave_settings_out_and_have_others_than_ours(shelf):
+    assert linked(shelf, {}) is None
+    assert linked(shelf, {"__theme": "dark"}) is None
+    asked = linked(shelf, {"model": "patch_unet", "seed": "3", "utm": "x"})
+    assert asked == {"model": "patch_unet", **first_settings_of(shelf, "patch_unet"), "seed": "3", "count": 4}
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"model": "vae"}, "There is no model 'vae'"),
+        ({"class": "cow"}, "There is no class 'cow'"),
+        ({"model": "ddpm_unet", "class": "cat"}, "ddpm_unet is unconditional and takes no class"),
+        ({"steps": "0"}, "steps must be a whole number from 1 to 1000, not '0'."),
+        ({"sampler": "euler"}, "There is no sampler 'euler'"),
+        ({"guidance": "1e9"}, "guidance must be a number from 0 to 20"),
+        ({"seed": "-1"}, "seed must be a whole number from 0"),
+        ({"images": "9"}, "the number of images must be a whole number from 1 to 8"),
+    ],
+)
+def test_a_bad_link_gets_one_sentence(shelf, query, sentence):
+    with pytest.raises(RequestError, match=sentence):
+        linked(shelf, query)
+
+
+def test_every_example_can_be_run_where_its_model_is(shelf, tiny_checkpoints):
+    assert examples(shelf) == list(EXAMPLES)
+    for example in EXAMPLES:
+        assert start(shelf, **example.settings).settings["class_name"] == example.class_name
+    assert {example.model for example in examples(open_shelf(tiny_checkpoints))} == {"attention_unet"}
