@@ -1,7 +1,6 @@
 """The Forward and the Classify tab in a real browser."""
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,25 +8,13 @@ from page_helpers import fill, pictures
 from PIL import Image
 from playwright.sync_api import Page
 
-from benchmarks.browser import open_shelf, served, viewer, wait_for_run
+from benchmarks.browser import viewer, wait_for_run
 from diffdemo.classify import classify
 from diffdemo.forward import Trajectory
-from diffdemo.ui.shelf import Shelf
 from diffdemo.ui.sources import Examples
 
 PICTURE = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 FORWARD, SCORES = "#forward-view .forward_view", "#classify-view .scores"
-
-
-@pytest.fixture(scope="module")
-def shelf(all_checkpoints) -> Shelf:
-    return open_shelf(all_checkpoints)
-
-
-@pytest.fixture(scope="module")
-def address(shelf) -> Iterator[str]:
-    with served(shelf) as url:
-        yield url
 
 
 def canvas(page: Page, selector: str) -> np.ndarray:

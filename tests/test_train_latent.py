@@ -16,7 +16,8 @@ from diffdemo.checkpoint import load_network, read_info
 from diffdemo.data import create_cat_dog_dataset, load_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError, TrainingError
 from train.autoencoder import AutoencoderTask, Options, Settings, shifted, with_others
-from train.latents import latent_dataset, raw_latents, widths
+from train.flags import whole_numbers
+from train.latents import latent_dataset, raw_latents
 from train.recipes import reference_recipe
 from train.run import with_recipe
 
@@ -288,9 +289,9 @@ def test_the_latents_are_of_the_pictures_and_of_their_mirror_images(toy, autoenc
 
 
 def test_widths_are_whole_numbers():
-    assert widths("--hidden", "8, 16") == (8, 16)
+    assert whole_numbers("--hidden", "8, 16") == (8, 16)
     with refused(TrainingError, "--hidden must be widths"):
-        widths("--hidden", "")
+        whole_numbers("--hidden", "8;16")
 
 
 def test_the_reference_recipe_is_the_plain_autoencoder_with_the_papers_weights():
