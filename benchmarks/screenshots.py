@@ -1,7 +1,7 @@
 """Take the pictures of the page that the documentation shows: python -m benchmarks.screenshots
 
-Starts the page on the shipped checkpoints, waits for finished runs and writes docs/generate.png, docs/compare.png (1280
-pixels wide) and docs/generate-phone.png, docs/compare-phone.png (390 wide). `--dark` takes them in dark mode.
+Starts the page on the shipped checkpoints, waits for finished runs and writes docs/generate.png and one for each other
+tab (1280 pixels wide), and docs/generate-phone.png, docs/compare-phone.png (390 wide). `--dark` takes them in dark mode.
 """
 
 import argparse
@@ -10,11 +10,12 @@ from pathlib import Path
 from benchmarks.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
 
+TABS = ("generate", "compare", "forward", "classify")
 SIZES = {"": (1280, 900), "-phone": (390, 844)}
 
 
 def take(checkpoints: str, out: Path, dark: bool = False) -> list[Path]:
-    """Write the four pictures to the folder `out`, and return their paths."""
+    """Write the pictures to the folder `out`, and return their paths."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
     with served(open_shelf(checkpoints)) as address, chromium() as browser:
@@ -25,9 +26,9 @@ def take(checkpoints: str, out: Path, dark: bool = False) -> list[Path]:
                 color_scheme="dark" if dark else "light",
             )
             page.goto(address)
-            for tab in ("generate", "compare"):
+            for tab in TABS[:2] if suffix else TABS:  # a phone has no room for the others' names
                 page.get_by_role("tab", name=tab.capitalize()).click()
-                wait_for_run(page, tab)
+                page.wait_for_selector("#classify-view .scores") if tab == "classify" else wait_for_run(page, tab)
                 page.wait_for_timeout(1000)  # fonts of the formulas, the slider's pictures
                 written.append(out / f"{tab}{suffix}.png")
                 page.screenshot(path=written[-1], full_page=True)

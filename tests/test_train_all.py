@@ -77,6 +77,7 @@ def test_shares_are_a_flag():
         ({"shares": "ddpm_unet"}, "--shares must look like ddpm_unet=2"),
         ({"shares": "ddpm_unet=-1"}, "with a number of 0 or more, not 'ddpm_unet=-1'"),
         ({"shares": ",".join(f"{part.name}=0" for part in PARTS)}, "give at least one a number above 0"),
+        ({"images": -1}, "--images must be 0 or more, not -1"),
         ({"max_minutes": 0.0}, "--max-minutes must be above 0, not 0.0"),
     ],
 )
@@ -89,7 +90,7 @@ def test_everything_is_trained_listed_installed_and_resumed(tmp_path):
     """The smoke run of every script: pictures of its own, tiny networks, and a part that cannot work at first."""
     data, out, shelf = make_toy_dataset(tmp_path / "toy", per_class=24), tmp_path / "runs", tmp_path / "shelf"
     script = Script("train.all")
-    flags = ["--data", data, "--out", out, "--max-minutes", 1.2, "--size", "tiny", "--install", shelf]
+    flags = ["--data", data, "--out", out, "--max-minutes", 30, "--images", 320, "--size", "tiny", "--install", shelf]
     out.mkdir()
     (out / "simple_unet").write_text("in the way")
     said, error = script.finish(*flags, code=2)
@@ -101,7 +102,7 @@ def test_everything_is_trained_listed_installed_and_resumed(tmp_path):
 
     (out / "simple_unet").unlink()
     weights = (out / "attention_unet" / "model.safetensors").read_bytes()
-    script.finish("--data", data, "--out", out, "--max-minutes", 0.1, "--size", "tiny", "--install", shelf, "--resume")
+    script.finish(*flags, "--resume")
     assert (out / "attention_unet" / "model.safetensors").read_bytes() == weights  # what was done is left alone
     outcomes = json.loads((out / "all.json").read_text())
     assert {entry["outcome"] for entry in outcomes.values()} == {"done"}

@@ -61,6 +61,7 @@ class Options:
 
     out: Path = flag(Path("runs/all"), "Folder of the runs, one folder inside it for each part.")
     max_minutes: float = flag(25.0, "For everything together, with start-up and drawing.")
+    images: int = flag(0, "End each part after so many pictures, if its time is not over before; 0 is no such end.")
     shares: str = flag("", "Shares of the time that differ from the usual, such as ddpm_unet=8,patch_unet=0.")
     resume: bool = flag(False, "Go on with the parts in --out that are not done.")
     init_from: str = flag("", "Folder with checkpoints to start from, such as checkpoints, where it has them.")
@@ -76,6 +77,8 @@ class Options:
     def __post_init__(self):
         if not 0 < self.max_minutes < float("inf"):
             raise TrainingError(f"--max-minutes must be above 0, not {self.max_minutes}.")
+        if self.images < 0:
+            raise TrainingError(f"--images must be 0 or more, not {self.images}.")
 
     def parts(self) -> list[Part]:
         """The parts that get time."""
@@ -182,6 +185,7 @@ def _command(part: Part, options: Options, minutes: float) -> list[str]:
     command = [sys.executable, "-m", part.module, "--out", str(out)]
     command += ["--data", str(options.data), "--device", options.device, "--threads", str(options.threads)]
     command += ["--precision", options.precision, *["--compile"] * options.compile]
+    command += ["--images", str(options.images)] if options.images else []
     if options.resume and (out / RUN).exists():
         # A run's limit counts what it has had already.
         return [*command, "--max-minutes", f"{minutes + _trained_minutes(out):.3f}", "--resume"]

@@ -13,6 +13,8 @@ from train.flags import run_app
 
 # What a checkpoint folder holds besides config.json and the weights that it names: records of the training, no state.
 RECORDS = ("history.csv", "loss.png", "samples", "epoch_visualizations", "figures")
+# Pictures of the data set, which are not ours to hand on.
+LEFT_BEHIND = ("reconstructions.png",)
 
 
 def install(run: Path, target: Path) -> Path:
@@ -27,7 +29,7 @@ def install(run: Path, target: Path) -> Path:
         unfinished.mkdir(parents=True)
         for name in (CONFIG, *info.files, *RECORDS):
             if (run / name).is_dir():
-                shutil.copytree(run / name, unfinished / name)
+                shutil.copytree(run / name, unfinished / name, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
             elif (run / name).exists():
                 shutil.copy2(run / name, unfinished / name)
         if target.exists():
