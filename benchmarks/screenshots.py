@@ -1,7 +1,8 @@
 """Take the pictures of the page that the documentation shows: python -m benchmarks.screenshots
 
 Starts the page on the shipped checkpoints, waits for finished runs and writes docs/generate.png and one for each other
-tab (1280 pixels wide), and docs/generate-phone.png, docs/compare-phone.png (390 wide). `--dark` takes them in dark mode.
+tab (1280 pixels wide), and docs/generate-phone.png and docs/compare-phone.png (390 wide). `--dark` takes them in dark
+mode.
 """
 
 import argparse

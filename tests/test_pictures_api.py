@@ -9,7 +9,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from benchmarks.browser import open_shelf, served
+from benchmarks.browser import served
 from diffdemo.classify import classify
 from diffdemo.errors import RequestError
 from diffdemo.forward import Trajectory, curves
@@ -23,11 +23,6 @@ from diffdemo.ui.shelf import Shelf
 PICTURE = np.random.default_rng(8).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 every_model = pytest.mark.parametrize("key", SPECS)
 with_classes = pytest.mark.parametrize("key", [key for key, spec in SPECS.items() if spec.classes])
-
-
-@pytest.fixture(scope="module")
-def shelf(all_checkpoints) -> Shelf:
-    return open_shelf(all_checkpoints)
 
 
 @pytest.fixture(scope="module")

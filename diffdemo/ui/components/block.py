@@ -10,7 +10,8 @@ _HERE = Path(__file__).parent
 def block(name: str, label: str, elem_id: str) -> gr.HTML:
     """The component of `name`.js and `name`.css, whose value is a message for its script.
 
-    The template is constant, because Gradio would run a value inside a template as JavaScript.
+    The template is constant, because Gradio would run a value inside a template as JavaScript. It is no subclass of
+    gr.HTML, because for each of those Gradio writes a stub file into the source folder.
 
     Args:
         name: of the two files.
@@ -18,13 +19,14 @@ def block(name: str, label: str, elem_id: str) -> gr.HTML:
         elem_id: id of the element.
     """
     scripts = ("viewer_panels.js", f"{name}.js")  # the first has the helpers that draw
+    looks = ("shared.css", f"{name}.css")
     return gr.HTML(
         None,
         label=label,
         elem_id=elem_id,
         elem_classes="viewer-block",
         html_template=f'<div class="{name}"></div>',
-        css_template=(_HERE / f"{name}.css").read_text("utf-8"),
+        css_template="".join((_HERE / sheet).read_text("utf-8") for sheet in looks),
         js_on_load="".join((_HERE / script).read_text("utf-8") for script in scripts),
         apply_default_css=False,
     )
