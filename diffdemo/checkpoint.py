@@ -1,8 +1,9 @@
 """Checkpoints: weights as safetensors and a JSON description, verified on loading, written whole or not at all.
 
 A checkpoint is a folder. `model.safetensors` (or numbered shards of it) holds the weights in fp16; its header repeats
-what the network is. `config.json` holds the same, the SHA-256 of every weights file, and how it was trained. Nothing is
-ever unpickled, so a checkpoint from anywhere is safe to open.
+what the network is. `config.json` holds the same, the SHA-256 of every weights file, and how it was trained. A model of
+latents may have `map.safetensors` beside them, which `diffdemo.latent_map` reads. Nothing is ever unpickled, so a
+checkpoint from anywhere is safe to open.
 """
 
 import errno
@@ -12,7 +13,7 @@ import os
 import tempfile
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -30,6 +31,7 @@ from diffdemo.schedule import NoiseSchedule
 FORMAT = 1
 SHARD_BYTES = 15 * 2**20  # hosts of model repositories are unhappy with larger files
 CONFIG = "config.json"
+MAP = "map.safetensors"  # of the latent space, see `diffdemo.latent_map`: no weights, and a checkpoint may lack it
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,10 @@ class CheckpointInfo:
         classes: names of the classes the network is conditioned on, in the order of its labels.
         parameters: number of weights.
         defaults: {"sampler", "steps", "guidance_scale"} that show the model well.
-        training: images_seen, minutes, hardware, images_per_second, command and the loss reached.
+        training: images_seen, minutes, hardware, images_per_second, command and the loss reached; started_from, the
+            same of the weights that it began with, if it did.
         metrics: measured quality figures, by name.
-        files: {weights file: SHA-256}.
+        files: {file: SHA-256} of the weights, and of the map of the latent space if there is one.
     """
 
     key: str
@@ -126,8 +129,7 @@ def save_checkpoint(folder: Path, info: CheckpointInfo, weights: Mapping[str, Te
             size = 0
         shards[-1][name] = tensor
         size += tensor.nbytes
-    header = {"diffdemo": json.dumps(info.identity, sort_keys=True, default=list)}
-    files = {}
+    header, files = _header(info), {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as hidden:
@@ -135,7 +137,7 @@ def save_checkpoint(folder: Path, info: CheckpointInfo, weights: Mapping[str, Te
                 name = _weights_name(number, len(shards))
                 save_file(shard, str(Path(hidden) / name), header)
                 files[name] = sha256(Path(hidden) / name)
-            complete = CheckpointInfo(**{**asdict(info), "files": files})
+            complete = replace(info, files=files)
             write_json(Path(hidden) / CONFIG, asdict(complete))
             for name in (*files, CONFIG):
                 os.replace(Path(hidden) / name, folder / name)
@@ -144,12 +146,16 @@ def save_checkpoint(folder: Path, info: CheckpointInfo, weights: Mapping[str, Te
     return complete
 
 
+def _header(info: CheckpointInfo) -> dict[str, str]:
+    return {"diffdemo": json.dumps(info.identity, sort_keys=True, default=list)}
+
+
 def _weights_name(number: int, count: int) -> str:
     return "model.safetensors" if count == 1 else f"model-{number + 1:05}-of-{count:05}.safetensors"
 
 
-def read_info(folder: Path) -> CheckpointInfo:
-    """Read a checkpoint's description without its weights; CheckpointError if it is none."""
+def read_config(folder: Path) -> dict:
+    """What `config.json` of a checkpoint holds; CheckpointError if it is missing, damaged or of another format."""
     path = Path(folder) / CONFIG
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -161,6 +167,12 @@ def read_info(folder: Path) -> CheckpointInfo:
         raise CheckpointError(f"{path} cannot be read as JSON; restore the checkpoint or train it again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} does not describe a diffdemo checkpoint of format {FORMAT}; use one that does.")
+    return content
+
+
+def read_info(folder: Path) -> CheckpointInfo:
+    """Read a checkpoint's description without its weights; CheckpointError if it is none."""
+    content, path = read_config(folder), Path(folder) / CONFIG
     try:
         info = CheckpointInfo(**{**content, "classes": tuple(content["classes"])})
         info.spec.config_type(**info.model)
@@ -194,30 +206,53 @@ def _check_parts(info: CheckpointInfo) -> None:
 def load_weights(folder: Path, info: CheckpointInfo) -> dict[str, Tensor]:
     """The weights of a checkpoint as float32, verified against the hashes and settings in its description."""
     weights = {}
-    for name, expected in info.files.items():
-        path = Path(folder) / Path(name).name
-        if not path.is_file():
-            raise CheckpointError(f"{path} is missing; restore the checkpoint or train the model again.")
-        if sha256(path) != expected:
-            raise CheckpointError(
-                f"{path} is truncated or was changed (its SHA-256 differs); restore it or train again."
-            )
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                identity = json.loads((file.metadata() or {}).get("diffdemo", "null"))
-                weights.update({key: file.get_tensor(key).float() for key in file.keys()})  # noqa: SIM118
-        except (SafetensorError, ValueError) as error:
-            raise CheckpointError(f"{path} is not a safetensors file ({error}); restore it or train again.") from error
-        if identity != json.loads(json.dumps(info.identity, default=list)):
-            raise CheckpointError(
-                f"{Path(folder) / CONFIG} does not belong to {path.name}: one was edited; restore both."
-            )
+    for name in info.files:
+        if name != MAP:
+            tensors, _ = read_tensors(folder, info, name)
+            weights.update({key: tensor.float() for key, tensor in tensors.items()})
     return weights
+
+
+def read_tensors(folder: Path, info: CheckpointInfo, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """One of the files that `info` names, and its header, verified; CheckpointError says what is wrong with it."""
+    path = Path(folder) / Path(name).name
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; restore the checkpoint or train the model again.")
+    if sha256(path) != info.files[name]:
+        raise CheckpointError(f"{path} is truncated or was changed (its SHA-256 differs); restore it or train again.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            identity = json.loads(header.get("diffdemo", "null"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a safetensors file ({error}); restore it or train again.") from error
+    if identity != json.loads(json.dumps(info.identity, default=list)):
+        raise CheckpointError(f"{Path(folder) / CONFIG} does not belong to {path.name}: one was edited; restore both.")
+    return tensors, header
+
+
+def add_tensors(folder: Path, name: str, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> CheckpointInfo:
+    """Write one more file into a checkpoint and its hash into the description, which is returned.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or no room for the file.
+    """
+    info = read_info(folder)
+    save_tensors(folder / name, tensors, {**header, **_header(info)})
+    complete = replace(info, files=info.files | {name: sha256(folder / name)})
+    write_json(folder / CONFIG, asdict(complete))
+    return complete
 
 
 def load_network(folder: Path) -> tuple[nn.Module, CheckpointInfo]:
     """A checkpoint's network on the CPU, in evaluation mode, and its description."""
     info = read_info(folder)
+    return build_network(folder, info), info
+
+
+def build_network(folder: Path, info: CheckpointInfo) -> nn.Module:
+    """The network that `info`, the description of the checkpoint in `folder`, describes, with its weights."""
     # Weights first: they are verified, and an edited description cannot ask for a network that fills the memory.
     weights = load_weights(folder, info)
     network = info.build_network()
@@ -228,7 +263,7 @@ def load_network(folder: Path) -> tuple[nn.Module, CheckpointInfo]:
         raise CheckpointError(
             f"The weights in {folder} are not those of {info.key} as its {CONFIG} describes it ({reason}); fix it."
         ) from error
-    return network.eval().requires_grad_(False), info
+    return network.eval().requires_grad_(False)
 
 
 def parameter_count(network: nn.Module) -> int:

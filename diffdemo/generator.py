@@ -25,8 +25,9 @@ def to_images(pixels: Tensor) -> np.ndarray:
 
 def to_pixels(images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
     """uint8 pictures (N, H, W, 3) to float (N, 3, H, W) in [-1, 1]."""
-    tensor = torch.as_tensor(np.ascontiguousarray(images)).to(device)
-    return tensor.permute(0, 3, 1, 2).float() / 127.5 - 1
+    # copied, because the pictures of a data set are a memory map that PyTorch must not write to
+    tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+    return tensor.to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Generator:

@@ -8,13 +8,25 @@ import typer
 
 from diffdemo import CHECKPOINTS
 from diffdemo.atomic import write_atomically
-from diffdemo.checkpoint import CONFIG, load_network
+from diffdemo.checkpoint import CONFIG, MAP, CheckpointInfo, load_network, read_config, read_tensors
+from diffdemo.classifier import KEY as CLASSIFIER
+from diffdemo.classifier import ClassifierInfo, load_classifier
 from train.flags import run_app
 
 # What a checkpoint folder holds besides config.json and the weights that it names: records of the training, no state.
-RECORDS = ("history.csv", "loss.png", "samples", "epoch_visualizations", "figures")
+RECORDS = ("history.csv", "loss.png", "confusion.png", "samples", "epoch_visualizations", "figures")
 # Pictures of the data set, which are not ours to hand on.
 LEFT_BEHIND = ("reconstructions.png",)
+
+
+def verified(run: Path) -> CheckpointInfo | ClassifierInfo:
+    """The description of the checkpoint in `run`; CheckpointError if there is none, or a damaged one."""
+    if read_config(run).get("key") == CLASSIFIER:
+        return load_classifier(run).info
+    _, info = load_network(run)
+    if MAP in info.files:
+        read_tensors(run, info, MAP)
+    return info
 
 
 def install(run: Path, target: Path) -> Path:
@@ -23,7 +35,7 @@ def install(run: Path, target: Path) -> Path:
     Raises:
         CheckpointError: `run` holds no checkpoint, or a damaged one.
     """
-    _, info = load_network(run)
+    info = verified(run)
 
     def write(unfinished: Path) -> None:
         unfinished.mkdir(parents=True)
@@ -44,7 +56,7 @@ def main(
     checkpoints: Annotated[Path, typer.Option(help="Folder with one checkpoint folder for each model.")] = CHECKPOINTS,
 ) -> None:
     """Copy a run's checkpoint to where the demo finds it; the one that was there is replaced."""
-    _, info = load_network(run)
+    info = verified(run)
     print(f"Installed {run} as {install(run, checkpoints / info.key)}.")
 
 
