@@ -31,23 +31,33 @@ def find(model: str, checkpoints: str | Path) -> Path:
     raise RequestError(f"There is no model {model!r}; choose one of: {', '.join(SPECS)}, or a checkpoint's folder.")
 
 
+def in_all(training: dict, name: str) -> float | None:
+    """A number of a training, plus that of the training it went on from, and so on; None if it is not known."""
+    before = training.get("started_from")
+    values = [training.get(name), in_all(before, name) if isinstance(before, dict) else None]
+    # what a description says of its training is not verified; it may be anything
+    known = [value for value in values if isinstance(value, int | float)]
+    return sum(known) if known else None
+
+
 def summary(info: CheckpointInfo) -> dict:
     """What people ask first about a checkpoint; the keys are those of `diffdemo.list_models`.
 
-    A latent model saw its pictures while its autoencoder was trained; the minutes are those of both parts.
+    Training that went on from earlier weights counts with theirs. A latent model saw its pictures while its autoencoder
+    was trained; the minutes are those of both parts.
     """
-    training, minutes = info.training, info.training.get("minutes")
-    if autoencoder := training.get("autoencoder"):
-        training = training | {"images_seen": autoencoder.get("images_seen")}
-        minutes = round((minutes or 0) + autoencoder.get("minutes", 0), 1)
+    training = info.training
+    images, minutes = in_all(training, "images_seen"), in_all(training, "minutes")
+    if isinstance(autoencoder := training.get("autoencoder"), dict):
+        images, minutes = in_all(autoencoder, "images_seen"), (minutes or 0) + (in_all(autoencoder, "minutes") or 0)
     return {
         "key": info.key,
         "space": info.spec.space,
         "classes": list(info.classes),
         "parameters": info.parameters,
-        "images_seen": training.get("images_seen"),
+        "images_seen": images,
         "hardware": training.get("hardware"),
-        "minutes": minutes,
+        "minutes": minutes and round(minutes, 1),
         "prediction": info.diffusion["prediction"],
         "sampler": info.defaults["sampler"],
         "steps": info.defaults["steps"],

@@ -75,7 +75,7 @@ def test_a_scaled_linear_layer_computes_what_it_is_set_to():
 def test_the_pca_start_is_scikit_learns_pca():
     train, test = pictures(60), pictures(20, seed=1)
     pca = PCA(12).fit(train.flatten(1).numpy())
-    net = network(linear_path=True)
+    net = spoken(network(linear_path=True))  # whatever it has learned before
     net.start_from_pca(*map(torch.from_numpy, (pca.mean_, pca.components_, pca.explained_variance_)))
     back, latents, _ = net(test)
     scores = pca.transform(test.flatten(1).numpy())

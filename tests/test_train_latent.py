@@ -15,7 +15,9 @@ import diffdemo
 from diffdemo.checkpoint import load_network, read_info
 from diffdemo.data import create_cat_dog_dataset, load_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError, TrainingError
-from train.autoencoder import AutoencoderTask, Options, Settings, shifted, with_others
+from diffdemo.latent_map import load_map
+from train.augment import shifted
+from train.autoencoder import AutoencoderTask, Options, Settings, with_others
 from train.flags import whole_numbers
 from train.latents import latent_dataset, raw_latents
 from train.recipes import reference_recipe
@@ -104,6 +106,14 @@ def test_the_result_samples_the_class_that_was_asked_for(toy, autoencoder, laten
         "latent_space.png",
         "reconstructions.png",
     }
+
+
+def test_each_run_ends_with_a_map_of_its_latents(toy, autoencoder, latent_diffusion):
+    test = create_cat_dog_dataset(toy)[1]
+    for folder in (autoencoder, latent_diffusion[0]):
+        latent_map = load_map(folder)
+        encoded = diffdemo.load(str(folder), device="cpu").encode(test.images)
+        np.testing.assert_allclose(latent_map.latents, encoded, rtol=2e-3, atol=2e-3)
 
 
 def test_the_result_is_one_checkpoint_with_the_autoencoder_as_it_was(autoencoder, latent_diffusion):
@@ -242,6 +252,32 @@ def test_the_loss_is_its_three_parts_and_counts_only_pictures_with_a_class(toy):
     assert torch.allclose(loss, error - 3 * chosen.mean() + 7 * distance, rtol=1e-5)
     pictures_only = task.loss(task.network, batch, torch.full((6,), 2), random, train=True)
     assert torch.allclose(pictures_only, error, rtol=1e-5)
+
+
+def test_without_reconstruction_only_convolutions_and_classifier_learn(toy):
+    options = Options(size="tiny", reconstruction_weight=0.0, classification_weight=1.0, center_weight=0.0)
+    whole, (_, test) = options.build(2, others=0), create_cat_dog_dataset(toy)
+    task = AutoencoderTask(whole.eval(), ("cat", "dog"), options, test)
+    batch, labels = torch.rand(6, 3, 32, 32), torch.tensor([0, 1, 0, 1, 1, 0])
+    torch.nn.init.normal_(task.network.encoder.head.weight, std=0.1)  # it begins as zero, and what is below with it
+    loss = task.loss(task.network, batch, labels, torch.Generator(), train=False)
+    loss.backward()
+    assert torch.allclose(loss, torch.nn.functional.cross_entropy(task.network(batch)[2], labels))
+    learned = {name.split(".")[0] for name, weight in task.network.named_parameters() if weight.grad is not None}
+    assert learned == {"encoder", "classifier", "center_loss"}
+    with refused(TrainingError, "nothing is trained"):
+        Options(reconstruction_weight=0.0, classification_weight=0.0)
+
+
+def test_what_was_learned_without_reconstruction_can_begin_as_pca(toy, tmp_path):
+    flags = ["--data", toy, "--images", 320, "--batch-size", 32, "--ema-decay", 0]
+    AUTOENCODER.finish(*flags, "--size", "tiny", "--reconstruction-weight", 0, "--out", tmp_path / "one")
+    gentle = ["--lr", 1e-9, "--init-from", tmp_path / "one", "--pca-start"]
+    AUTOENCODER.finish(*flags, *gentle, "--out", tmp_path / "two")
+    (one, before), (two, after) = (load_network(tmp_path / name) for name in ("one", "two"))
+    assert before.metrics["psnr"] < after.metrics["psnr"] == pytest.approx(after.metrics["pca_psnr"], abs=0.05)
+    layers = [network.autoencoder.encoder.layers[1].weight for network in (one, two)]
+    assert torch.allclose(*layers, atol=1e-4)
 
 
 @pytest.mark.parametrize("all_classes", [True, False])

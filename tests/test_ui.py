@@ -178,7 +178,7 @@ def test_what_a_checkpoint_is(shelf):
     )
     info = replace(shelf["simple_unet"].info, training={"minutes": "ages", "images_seen": 4_500_000})
     edited = Generator(shelf["simple_unet"].network, info, "cpu")
-    assert "trained on 4,500,000 images in ages minutes;" in about(edited)
+    assert "trained on 4,500,000 images;" in about(edited)
 
 
 def test_a_shelf_without_models_does_not_open(tiny_checkpoints, tmp_path):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffdemo import figures, validate
-from diffdemo.checkpoint import CheckpointInfo, load_network, save_checkpoint
+from diffdemo.checkpoint import CheckpointInfo, load_network, read_info, save_checkpoint
 from diffdemo.data import Dataset, load_dataset
 from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
@@ -19,6 +19,7 @@ from diffdemo.models.autoencoder import SimpleAutoencoder
 from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.registry import spec
 from train import settings as shared
+from train.augment import shifted
 from train.flags import flag, run_command, whole_numbers
 from train.latents import KEY, describe, draw_autoencoder, finish, skip
 from train.recipes import reference_recipe
@@ -27,7 +28,7 @@ from train.run import RunOptions, begin, train
 from train.task import Task
 
 SHAPE = ("latent_dim", "blocks_per_level", "patch_size")
-FIXED_BY_WEIGHTS = {"size", "pca_start", "channels", "dropout", *SHAPE}
+FIXED_BY_WEIGHTS = {"size", "channels", "dropout", *SHAPE}
 SHOWN = 8  # test pictures drawn while training goes on
 
 
@@ -43,11 +44,18 @@ class Options(RunOptions):
     blocks_per_level: int = flag(0, "Convolutional attention blocks of each level.")
     patch_size: int = flag(0, "1, 2 or 4: pictures enter the network as patches of so many pixels a side.")
     dropout: float = flag(0.2, "Dropout inside the classifier.")
-    pca_start: bool = flag(True, "Begin as principal component analysis; without it, the plain autoencoder.")
+    pca_start: bool = flag(
+        True,
+        "Begin as principal component analysis; without it, the plain autoencoder. After --init-from, where it must be "
+        "named, only the convolutions and the classifier begin with those weights.",
+    )
     all_classes: bool = flag(
         True, "Train the classifier on the data's other classes too: better features, and nothing else is kept of it."
     )
-    classification_weight: float = flag(5.0, "Of the classification loss; the squared error of a picture has 1.")
+    reconstruction_weight: float = flag(
+        1.0, "Of a picture's squared error; at 0 nothing is decoded, and what it began with of PCA stays as it is."
+    )
+    classification_weight: float = flag(5.0, "Of the classification loss.")
     center_weight: float = flag(1.0, "Of the center loss.")
     label_smoothing: float = flag(0.1, "Of the classification loss, 0 to below 1.")
     shift: int = flag(2, "Training pictures are shifted by up to so many pixels each way.")
@@ -55,8 +63,10 @@ class Options(RunOptions):
 
     def __post_init__(self):
         validate.real_number("--label-smoothing", self.label_smoothing, 0, 0.99)
-        for name in ("classification_weight", "center_weight"):
+        for name in ("reconstruction_weight", "classification_weight", "center_weight"):
             validate.real_number(f"--{name.replace('_', '-')}", getattr(self, name), 0, 1e6)
+        if not (self.reconstruction_weight or self.classification_weight):
+            raise TrainingError("With no --reconstruction-weight and no --classification-weight nothing is trained.")
         for name, least in (("shift", 0), ("oversample", 1)):
             if not least <= getattr(self, name) <= 16:
                 raise TrainingError(f"--{name} must be from {least} to 16, not {getattr(self, name)}.")
@@ -112,6 +122,10 @@ class AutoencoderTask(Task):
     def __init__(self, whole: LatentDiffusion, classes: tuple[str, ...], options: Options, shown: Dataset):
         self.whole, self.classes, self.options, self.shown = whole, classes, options, shown
         self.network: SimpleAutoencoder = whole.autoencoder
+        if not options.reconstruction_weight and self.network.config.linear_path:
+            # With nothing to reconstruct, weight decay and the classifier would use the components up.
+            for layer in (self.network.linear_encoder, self.network.linear_decoder):
+                layer.requires_grad_(False)
 
     def prepare(self, examples: Tensor, random: torch.Generator, train: bool) -> Tensor:
         """uint8 (N, 3, H, W) to float in [0, 1]; in training, mirrored half the time and shifted a little."""
@@ -121,21 +135,23 @@ class AutoencoderTask(Task):
         return ((pixels + 1) / 2).contiguous(memory_format=torch.channels_last)
 
     def loss(self, network: nn.Module, batch: Tensor, labels: Tensor, random: torch.Generator, train: bool) -> Tensor:
-        """Squared error of a picture, weighted cross entropy and center loss: a scalar.
+        """Squared error of a picture, cross entropy and center loss, each with its weight: a scalar.
 
         The squared error is a sum over the picture's pixels, a Gaussian's log-likelihood: as the mean that it often is,
         it would be 3072 times smaller, and a classification weight of 5 would ruin the pictures.
         """
-        pictures, latents, logits = network(batch)
-        error = (pictures - batch).square().sum(dim=(1, 2, 3)).mean()
+        options = self.options
+        pictures, latents, logits = network(batch, decode=bool(options.reconstruction_weight))
+        error = 0.0 if pictures is None else (pictures - batch).square().sum(dim=(1, 2, 3)).mean()
         known = labels < logits.shape[1]
-        smoothing = self.options.label_smoothing if train else 0.0
+        smoothing = options.label_smoothing if train else 0.0
         # -100 is what cross_entropy ignores
         entropy = F.cross_entropy(
             logits, labels.where(known, -100), label_smoothing=smoothing, reduction="sum"
         ) / known.sum().clamp(min=1)
         center = network.center_loss(latents, labels)
-        return error + self.options.classification_weight * entropy + self.options.center_weight * center
+        weights = options.reconstruction_weight, options.classification_weight, options.center_weight
+        return sum(weight * part for weight, part in zip(weights, (error, entropy, center), strict=True))
 
     def info(self, training: dict) -> CheckpointInfo:
         """The description of a latent diffusion model that has seen no picture yet, except for its autoencoder."""
@@ -143,8 +159,7 @@ class AutoencoderTask(Task):
 
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor], training: dict) -> None:
         trained = {f"autoencoder.{name}": tensor for name, tensor in weights.items()}
-        info = self.info(training | {"command": self.command})
-        save_checkpoint(folder, info, self.whole.state_dict() | trained)
+        save_checkpoint(folder, self.info(self.record(training)), self.whole.state_dict() | trained)
 
     @torch.no_grad()
     def draw(self, folder: Path, network: nn.Module, name: str) -> None:
@@ -154,18 +169,6 @@ class AutoencoderTask(Task):
         back = network.eval()((pixels + 1) / 2)[0] * 2 - 1
         rows = {"picture": self.shown.images, "reconstruction": to_images(back)}
         figures.class_grid(rows, folder / "samples" / f"{name}.png", title=name.replace("_", " "))
-
-
-def shifted(pixels: Tensor, most: int, random: torch.Generator) -> Tensor:
-    """Pictures (N, C, H, W), each moved by up to `most` pixels each way; what comes in at the border is mirrored."""
-    count, _, height, width = pixels.shape
-    device = pixels.device
-    padded = F.pad(pixels, [most] * 4, mode="reflect")
-    moves = torch.randint(0, 2 * most + 1, (2, count, 1), generator=random, device=device)
-    rows = moves[0] + torch.arange(height, device=device)  # (N, H)
-    columns = moves[1] + torch.arange(width, device=device)  # (N, W)
-    each = torch.arange(count, device=device)[:, None, None]
-    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def with_others(data: Dataset, classes: tuple[str, ...], oversample: int) -> Dataset:
@@ -216,10 +219,12 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         train_data, test_data = (part.only(classes) for part in everything)
         torch.manual_seed(settings.seed)
         whole = options.build(len(classes), len(everything[0].classes) - len(classes))
-        if whole.autoencoder.config.linear_path and not options.resume and not options.init_from:
+        if options.pca_start and not options.resume and (not options.init_from or "pca_start" in given):
             start_from_pca(whole.autoencoder, train_data)
         shown = Dataset(test_data.images[:SHOWN], test_data.labels[:SHOWN], classes, test_data.source)
         task = AutoencoderTask(whole, classes, options, shown)
+        if options.init_from:
+            task.started_from = read_info(Path(options.init_from)).training["autoencoder"]
         train(task, options, settings, (with_others(everything[0], classes, options.oversample), test_data))
         finish(settings.out, train_data, test_data, choose_device(options.device))
         draw_autoencoder(settings.out, options.data)

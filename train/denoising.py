@@ -138,6 +138,7 @@ def make_task(
     Raises:
         TrainingError: a flag contradicts the weights in --init-from, or the data has other classes.
     """
+    before = None
     if not options.init_from:
         model = spec(key)
         classes = classes if model.classes else ()
@@ -148,8 +149,10 @@ def make_task(
         _check_start(key, options, info, classes, given)
         model, config, classes, weights = info.spec, network.config, info.classes, network.state_dict()
         schedule, prediction = NoiseSchedule(**info.diffusion["schedule"]), info.diffusion["prediction"]
+        before = {name: fact for name, fact in info.training.items() if name != "autoencoder"}
     diffusion = Diffusion(schedule, prediction, options.weighting, options.noise_levels)
     task = kind(model, config, diffusion, classes, options.class_dropout, options.guidance_scale)
+    task.started_from = before
     if weights:
         task.network.load_state_dict(weights)
     return task

@@ -14,10 +14,12 @@ class Task:
     Attributes:
         network: the network to train.
         command: what made the checkpoint, for its description; filled in when the run begins.
+        started_from: how the weights that the run began with were trained; None if it began without any.
     """
 
     network: nn.Module
     command: str = ""
+    started_from: dict | None = None
 
     def to(self, device: torch.device) -> None:
         """Move the network, and whatever else the loss needs, to a device."""
@@ -48,7 +50,12 @@ class Task:
 
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor], training: dict) -> None:
         """Write the averaged weights as a checkpoint."""
-        save_checkpoint(folder, self.info(training | {"command": self.command}), weights)
+        save_checkpoint(folder, self.info(self.record(training)), weights)
+
+    def record(self, training: dict) -> dict:
+        """What the checkpoint says of its training: what the loop says, the command, and what came before."""
+        before = {"started_from": self.started_from} if self.started_from else {}
+        return training | {"command": self.command} | before
 
     def draws_after(self, epoch: int, images: int) -> bool:
         """Whether to draw after this epoch, the first being 1, where an epoch has so many images."""

@@ -138,8 +138,7 @@ class SimpleAutoencoder(nn.Module):
         self.config = config
         self.encoder, self.decoder = Encoder(config), Decoder(config)
         if config.linear_path:
-            zero_init(self.encoder.head)
-            zero_init(self.decoder.head)
+            self._silence_convolutions()
             scale = 1 / math.sqrt(config.pixels)
             self.linear_encoder = ScaledLinear(config.pixels, config.latent_dim, scale)
             self.linear_decoder = ScaledLinear(config.latent_dim, config.pixels, scale)
@@ -153,6 +152,8 @@ class SimpleAutoencoder(nn.Module):
 
     def start_from_pca(self, mean: Tensor, components: Tensor, variances: Tensor) -> None:
         """Fill the linear path with principal components, scaled so that each latent has variance one.
+
+        What encoder and decoder add to it begins as nothing, whatever their convolutions have learned before.
 
         Args:
             mean: (3 H W,) of the pictures, in [0, 1], flattened channel first.
@@ -168,6 +169,12 @@ class SimpleAutoencoder(nn.Module):
         encode = components / spread[:, None]
         self.linear_encoder.set(encode, -encode @ mean)
         self.linear_decoder.set((components * spread[:, None]).T, mean)
+        self._silence_convolutions()
+
+    def _silence_convolutions(self) -> None:
+        """Let them add nothing to the linear path, for now."""
+        for head in (self.encoder.head, self.decoder.head):
+            zero_init(head)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in [0, 1] to latents (N, latent_dim), as they come: not standardised."""
@@ -188,10 +195,13 @@ class SimpleAutoencoder(nn.Module):
         """Latents (N, latent_dim) to class logits (N, num_classes): those of the other classes are left out."""
         return self.classifier(latents).float()[:, : self.config.num_classes]
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstructions shaped like the pictures, latents, and logits (N, num_classes + other_classes)."""
+    def forward(self, pixels: Tensor, decode: bool = True) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Reconstructions shaped like the pictures, latents, and logits (N, num_classes + other_classes).
+
+        Without `decode` there are no reconstructions, and half the time is saved.
+        """
         latents = self.encode(pixels)
-        return self.decode(latents), latents, self.classifier(latents).float()
+        return self.decode(latents) if decode else None, latents, self.classifier(latents).float()
 
 
 def _exactly(layer: nn.Module, x: Tensor) -> Tensor:

@@ -96,8 +96,5 @@ def about(model: Generator) -> str:
     return f"{title(model)}: {' '.join(parts).rstrip(',')}; predicts {kind}{space}."
 
 
-def _number(value: object) -> str:
-    # What a description says of its training is not verified; it may be anything.
-    if not isinstance(value, (int, float)):
-        return str(value)
+def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
