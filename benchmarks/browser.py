@@ -37,9 +37,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(shelf: Shelf) -> Iterator[str]:
-    """The address of a page with these models, served from this process as app.py serves it."""
-    page = build(shelf)
+def served(shelf: Shelf, **folders: str | Path) -> Iterator[str]:
+    """The address of a page with these models and `folders`, served from this process as app.py serves it."""
+    page = build(shelf, **folders)
     _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **SERVING)
     try:
         yield address

@@ -11,7 +11,15 @@ from pathlib import Path
 from benchmarks.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
 
-TABS = ("generate", "compare", "forward", "classify")
+# What each tab waits for; those with a viewer of their own wait for its run.
+TABS = {
+    "generate": None,
+    "compare": None,
+    "forward": None,
+    "classify": "#classify-view .scores",
+    "training": "#training-moments img",
+}
+ON_A_PHONE = ("generate", "compare")
 SIZES = {"": (1280, 900), "-phone": (390, 844)}
 
 
@@ -27,9 +35,9 @@ def take(checkpoints: str, out: Path, dark: bool = False) -> list[Path]:
                 color_scheme="dark" if dark else "light",
             )
             page.goto(address)
-            for tab in TABS[:2] if suffix else TABS:  # a phone has no room for the others' names
+            for tab in ON_A_PHONE if suffix else TABS:
                 page.get_by_role("tab", name=tab.capitalize()).click()
-                page.wait_for_selector("#classify-view .scores") if tab == "classify" else wait_for_run(page, tab)
+                page.wait_for_selector(TABS[tab]) if TABS[tab] else wait_for_run(page, tab)
                 page.wait_for_timeout(1000)  # fonts of the formulas, the slider's pictures
                 written.append(out / f"{tab}{suffix}.png")
                 page.screenshot(path=written[-1], full_page=True)

@@ -4,7 +4,6 @@ The writers here behave as those there do. Figures are built without matplotlib'
 matplotlib is imported where it is used, so that importing this module is quick.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,12 +28,14 @@ from diffdemo.raster import (
     save_png,
     write_file,
 )
+from diffdemo.training_log import HISTORY_COLUMNS, history_columns, moving_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
     "class_grid",
+    "confusion_matrix",
     "create_diffusion_animation",
     "generate_samples_grid",
     "image_grid",
@@ -52,8 +53,6 @@ __all__ = [
 DPI = 100
 CELL = 96  # pixels a picture is drawn wide in a labelled figure
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
-HISTORY_COLUMNS = ("images", "loss", "val_loss", "lr")
-SMOOTHED_ABOVE = 50  # points
 
 
 def loss_curve(history: Sequence[Mapping] | str | Path, path: str | Path, title: str = "") -> Path:
@@ -64,7 +63,7 @@ def loss_curve(history: Sequence[Mapping] | str | Path, path: str | Path, title:
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    columns = _history_columns(history)
+    columns = history_columns(history)
     images, loss, val_loss, lr = (columns[name] for name in HISTORY_COLUMNS)
     figure = Figure(figsize=(7, 4), dpi=2 * DPI, layout="constrained")
     axes = figure.subplots()
@@ -77,11 +76,10 @@ def loss_curve(history: Sequence[Mapping] | str | Path, path: str | Path, title:
     axes.set_zorder(rate_axes.get_zorder() + 1)
     axes.patch.set_visible(False)
 
-    width = len(images) // SMOOTHED_ABOVE
+    middles, means, width = moving_mean(images, loss)
     if width > 1:
         axes.plot(images, loss, color="tab:blue", alpha=0.25, linewidth=0.8)
-        mean = np.convolve(loss, np.full(width, 1 / width), mode="valid")
-        axes.plot(images[(width - 1) // 2 :][: len(mean)], mean, color="tab:blue", label=f"loss, mean of {width}")
+        axes.plot(middles, means, color="tab:blue", label=f"loss, mean of {width}")
     else:
         axes.plot(images, loss, color="tab:blue", marker="." if len(images) == 1 else None, label="loss")
     if np.isfinite(val_loss).any():
@@ -114,34 +112,28 @@ def class_grid(images_by_class: Mapping[str, np.ndarray], path: str | Path, titl
     return save_figure(figure, path, bbox_inches="tight")
 
 
+def confusion_matrix(
+    labels: np.ndarray, guesses: np.ndarray, classes: Sequence[str], path: str | Path, title: str = ""
+) -> Path:
+    """Draw how often, in percent of a row's class, (N,) guesses are this and that class where (N,) labels are true."""
+    from matplotlib.figure import Figure
+    from sklearn.metrics import ConfusionMatrixDisplay
+    from sklearn.metrics import confusion_matrix as count
+
+    figure = Figure(figsize=(6, 6), dpi=DPI, layout="constrained")
+    shares = 100 * count(labels, guesses, labels=range(len(classes)), normalize="true")
+    display = ConfusionMatrixDisplay(shares, display_labels=classes)
+    axes = figure.subplots()
+    display.plot(ax=axes, cmap="Blues", values_format=".0f", colorbar=False, xticks_rotation="vertical")
+    axes.set(xlabel="guess", ylabel="class", title=title)
+    return save_figure(figure, path)
+
+
 def save_figure(figure: "Figure", path: str | Path, **options: object) -> Path:
     """Write a figure as PNG, SVG or PDF; `options` are those of matplotlib's savefig."""
     if Path(path).suffix.lower() not in FIGURE_SUFFIXES:
         raise RequestError(f"A figure is a {', '.join(FIGURE_SUFFIXES)} file, not {Path(path).name!r}.")
     return write_file(path, lambda unfinished: figure.savefig(unfinished, **options))
-
-
-def _history_columns(history: Sequence[Mapping] | str | Path) -> dict[str, np.ndarray]:
-    rows, name = history, "the history"
-    try:
-        if isinstance(history, str | Path):
-            name = str(history)
-            with open(history, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-        missing = [column for column in HISTORY_COLUMNS if not rows or column not in rows[0]]
-        if missing:
-            raise RequestError(f"A loss curve needs rows with {', '.join(HISTORY_COLUMNS)}; {name} lacks {missing[0]}.")
-        columns = {column: [row.get(column) for row in rows] for column in HISTORY_COLUMNS}
-        return {
-            column: np.array([np.nan if value in ("", None) else float(value) for value in values])
-            for column, values in columns.items()
-        }
-    except OSError as error:
-        raise RequestError(f"{name} cannot be read: {error.strerror}.") from error
-    except (TypeError, ValueError, csv.Error) as error:
-        if isinstance(error, RequestError):
-            raise
-        raise RequestError(f"A loss curve needs rows of numbers, and {name} has another value ({error}).") from error
 
 
 def labelled_grid(

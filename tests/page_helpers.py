@@ -24,7 +24,7 @@ def visits(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(address + query)
-        wait_for_run(page, "generate")
+        wait_for_run(page, "compare" if "tab=compare" in query else "generate")
         page.requested, page.complaints = requests, complaints
         return page
 

@@ -1,16 +1,20 @@
 """What the Compare tab says of its runs."""
 
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+from sentences import refused
 
 from benchmarks.browser import open_shelf
 from diffdemo import RequestError
 from diffdemo.comparison import compare
 from diffdemo.generator import Generator
+from diffdemo.ui.compare_link import asked_for, link
 from diffdemo.ui.comparisons import pair_of, pairs, start, table
 from diffdemo.ui.runs import stream
+from diffdemo.ui.settings import linked
 from diffdemo.ui.shelf import Shelf
 
 
@@ -85,3 +89,46 @@ def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_
     assert rows["fid n"].startswith("10000 |")
     assert rows["class agreement"].startswith("0.5 |")
     assert "quality figures" in table(start(shelf, "cat", "5", 1, True, SIDE))
+
+
+def read(address: str) -> dict:
+    return dict(parse_qsl(address.removeprefix("?")))
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_link_brings_back_every_run(shelf, same):
+    sides = [("simple_unet", 3, "ddim", 0.1 + 0.2), ("attention_unet", 4, "heun", 1), ("simple_unet", 5, "ddpm", 20)]
+    lanes = start(shelf, "cat", str(2**64 - 9), 2, same, *sides)
+    asked = asked_for(shelf, read(link(lanes, same)))
+    again = start(shelf, asked.class_name, asked.seed, asked.count, asked.linked, *asked.sides)
+    assert asked.linked == same
+    for one, other in zip(lanes, again, strict=True):
+        assert (one.model.key, one.settings, one.seeds) == (other.model.key, other.settings, other.seeds)
+
+
+def test_a_link_may_leave_settings_out_and_is_for_its_tab_only(shelf):
+    assert asked_for(shelf, {"model": "simple_unet", "seed": "3"}) is None
+    assert asked_for(shelf, {"tab": "forward", "seed": "3"}) is None
+    assert asked_for(shelf, {"tab": "compare", "utm": "x"}) is None
+    asked = asked_for(shelf, {"tab": "compare", "sampler_c": "heun"})
+    assert [side[0] for side in asked.sides] == ["simple_unet", "attention_unet", "attention_unet"]
+    assert [side[2] for side in asked.sides] == ["dpmpp", "dpmpp", "heun"]
+    assert linked(shelf, {"tab": "compare", "seed": "3"}) is None  # not for the Generate tab
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"model_b": "vae"}, "There is no model 'vae'"),
+        ({"class": "cow"}, "There is no class 'cow'"),
+        ({"steps_d": "0"}, "steps must be a whole number from 1 to 1000, not '0'"),
+        ({"sampler_a": "euler"}, "There is no sampler 'euler'"),
+        ({"guidance_a": "nan"}, "guidance must be a number from 0 to 20"),
+        ({"seed": "-1"}, "seed must be a whole number from 0"),
+        ({"images": "9"}, "the number of images must be a whole number from 1 to 8"),
+        ({"linked": "perhaps"}, "There is no answer 'perhaps'"),
+    ],
+)
+def test_a_bad_link_gets_one_sentence(shelf, query, sentence):
+    with refused(RequestError, sentence):
+        asked_for(shelf, {"tab": "compare", **query})

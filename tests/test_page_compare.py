@@ -4,6 +4,8 @@ import numpy as np
 from page_helpers import fill, open_compare, pictures, run
 from playwright.sync_api import Locator, Page
 
+from benchmarks.browser import viewer
+
 
 def choices(page: Page, label: str) -> Locator:
     """The radio buttons with this label; Gradio's groups of them have no name."""
@@ -49,3 +51,35 @@ def test_a_run_can_be_taken_away_again_and_the_classes_follow(open_page, shelf):
     fill(page, A_Steps=2, B_Steps=2, Images=1)
     run(page, "compare")
     assert page.locator(".figures table th").count() == 3
+
+
+def test_a_link_opens_the_tab_and_repeats_the_comparison(open_page, shelf):
+    query = (
+        "?tab=compare&class=dog&seed=5&images=1&linked=no&steps_a=2&model_b=patch_unet&steps_b=3&model_c=simple_unet"
+    )
+    page = open_page(query=f"{query}&steps_c=4&sampler_c=ddim&guidance_c=1.5")
+    page.wait_for_selector(f"{viewer('compare', 'done')}[data-frames='4']")
+    settings = [{"steps": 2}, {"steps": 3}, {"steps": 4, "sampler": "ddim", "guidance_scale": 1.5}]
+    for place, key in enumerate(("simple_unet", "patch_unet", "simple_unet")):
+        expected = shelf[key].sample("dog", seeds=[5 + place], **settings[place])
+        assert np.array_equal(pictures(page, "compare", lane=place + 1), expected)
+    fill(page, A_Steps=5)
+    run(page, "compare")
+    page.wait_for_function("location.search.includes('steps_a=5')")
+    again = open_page(query=f"?{page.url.partition('?')[2]}")
+    again.wait_for_selector(f"{viewer('compare', 'done')}[data-frames='5']")
+    assert not again.get_by_label("Same noise for all").is_checked()
+    assert again.get_by_label("C: Guidance").input_value() == "1.5"
+    again.get_by_role("tab", name="Generate").click()
+    fill(again, Steps=2)
+    run(again)
+    again.wait_for_function("!/tab=|_[abcd]=|linked=/.test(location.search) && location.search.includes('steps=2')")
+
+
+def test_a_bad_link_gets_a_toast_and_the_tab_opens_as_ever(open_page):
+    page = open_page(query="?tab=compare&model_a=simple_unet&steps_a=0")
+    page.get_by_test_id("toast-body").filter(
+        has_text="steps must be a whole number from 1 to 1000, not '0'."
+    ).wait_for()
+    page.wait_for_selector(f"{viewer('compare', 'done')}[data-frames='20']")
+    assert page.get_by_label("A: Steps").input_value() == "20"

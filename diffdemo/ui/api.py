@@ -71,6 +71,16 @@ def value(name: str, default: object) -> gr.Number:
     return gr.Number(default, visible=False, label=name)
 
 
+def picture_file() -> gr.File:
+    """An input that takes a picture of any size and kind."""
+    return gr.File(visible=False, label="picture", type="filepath")
+
+
+def image(name: str) -> gr.Image:
+    """An output of one picture as a PNG file."""
+    return gr.Image(visible=False, label=name, format="png")
+
+
 def pictures(name: str) -> gr.Gallery:
     """An output of pictures as PNG files."""
     return gr.Gallery(visible=False, label=name, format="png")

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from diffdemo.ui import wiring
-from diffdemo.ui.comparisons import NAMES, pair_of, pairs, start, table
+from diffdemo.ui import compare_link, souvenirs, wiring
+from diffdemo.ui.comparisons import FEWEST, NAMES, PAIR, pair_of, pairs, results, start
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.recordings import Recordings
 from diffdemo.ui.runs import Stops, stream, whole
 from diffdemo.ui.settings import FIRST_COUNT, FIRST_SEED, first_settings_of
 from diffdemo.ui.shelf import Shelf, about
 
-PAIR = ("simple_unet", "attention_unet")
+RUN_ID = "compare-run"
 LATER = ("ddim", "ddpm")  # samplers that the third and the fourth run come with: like B, and one thing changed
-FEWEST = 2
 ENLARGED_PICTURES = {
     "show_label": False,
     "format": "png",
@@ -50,6 +49,10 @@ class Side:
     def inputs(self) -> list:
         return [self.model, self.steps, self.sampler, self.guidance]
 
+    def follow(self) -> list:
+        """What another model changes, in the order of `_follow`."""
+        return [self.about, self.steps, self.sampler, self.guidance]
+
 
 @dataclass
 class Controls:
@@ -70,6 +73,7 @@ class Controls:
     slider: gr.ImageSlider
     words: gr.Markdown
     difference: gr.Image
+    link: gr.Textbox
     runs: gr.State
     shown: gr.State
 
@@ -80,14 +84,18 @@ class Controls:
 
     def results(self) -> list:
         """What a finished comparison fills, in its order."""
-        return [self.table, self.pair, self.slider, self.difference, self.words]
+        return [self.table, self.pair, self.slider, self.difference, self.words, self.link]
+
+    def size(self) -> list:
+        """What the number of runs changes, in the order of `_size`."""
+        return [self.runs, *(side.group for side in self.sides[FEWEST:]), self.add, self.remove]
 
 
 def layout(shelf: Shelf) -> Controls:
     """The runs' settings, what they share, and the results."""
     keys = [shelf.pick(key) for key in PAIR]
     with gr.Row(elem_classes="tab-body"):
-        run, stop = wiring.buttons("Compare")
+        run, stop = wiring.buttons("Compare", RUN_ID)
         with gr.Column(elem_classes="stage"):
             view = viewer("Runs in lockstep", "compare-viewer")
         with gr.Column(elem_classes="settings"):
@@ -107,11 +115,13 @@ def layout(shelf: Shelf) -> Controls:
             words = gr.Markdown()
             difference = gr.Image(label="Where the two differ", **ENLARGED_PICTURES)
             figures = gr.Markdown(elem_classes="figures")
+            with gr.Accordion("Share", open=False, elem_classes="reproduce"):
+                link = gr.Textbox(label="Link to this comparison", lines=1, interactive=False, buttons=["copy"])
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
     shared = (add, remove, classes, seed, count, linked, run, stop)
-    return Controls(sides, *shared, view, figures, pair, slider, words, difference, gr.State(FEWEST), gr.State())
+    return Controls(sides, *shared, view, figures, pair, slider, words, difference, link, gr.State(FEWEST), gr.State())
 
 
 def _side(shelf: Shelf, key: str, name: str, sampler: str | None = None) -> Side:
@@ -136,19 +146,25 @@ def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
     lanes = start(shelf, *shared, *sides)
     message = whole(stream(lanes))
     recordings.keep(message["run"], lanes, for_ever=True)
-    return message, message["run"], *results(lanes, "")
+    return message, message["run"], *results(lanes, ""), compare_link.link(lanes, True)
 
 
-def results(lanes: list, pair: str) -> tuple:
-    """What a finished comparison shows, in the order of `Controls.results`; of the first pair if there is no `pair`."""
-    possible = pairs(len(lanes))
-    pair = pair if pair in possible else possible[0]
-    choice = gr.update(choices=possible, value=pair, visible=len(possible) > 1)
-    return table(lanes), choice, *pair_of(lanes, pair)
+def _follow(shelf: Shelf, key: str, steps, sampler, guidance) -> list:
+    """Updates of one run's settings that belong to its model, in the order of `Side.follow`."""
+    shown = bool(shelf[key].classes)
+    return [wiring.plain(about(shelf[key])), steps, sampler, gr.update(value=guidance, visible=shown)]
 
 
-def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, recordings: Recordings, controls: Controls) -> None:
-    """Wire the tab, which shows its first comparison when it is opened."""
+def _size(runs: int) -> list:
+    """Updates for so many runs, in the order of `Controls.size`."""
+    shown = [gr.update(visible=place < runs) for place in range(FEWEST, len(NAMES))]
+    return [runs, *shown, gr.update(visible=runs < len(NAMES)), gr.update(visible=runs > FEWEST)]
+
+
+def connect(
+    page: gr.Blocks, tab: gr.Tab, shelf: Shelf, stops: Stops, recordings: Recordings, controls: Controls
+) -> None:
+    """Wire the tab, which shows its first comparison when it is opened, or runs what the address of `page` asks for."""
     outputs = [controls.viewer, controls.shown, *controls.results()]
 
     def run(request: gr.Request, runs, pair, class_name, seed, count, linked, *values) -> Iterator[tuple]:
@@ -158,7 +174,8 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, recordings: Recordings, con
             for message in stream(lanes, halted, wiring.time_limit()):
                 recordings.keep(message["run"], lanes)
                 done = message["state"] == "done"
-                yield message, message["run"], *(results(lanes, pair) if done else [gr.skip()] * 5)
+                found = (*results(lanes, pair), compare_link.link(lanes, linked)) if done else [gr.skip()] * 6
+                yield message, message["run"], *found
 
     def look_at(pair: str, shown: str) -> tuple:
         with wiring.toasts():
@@ -169,34 +186,40 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, recordings: Recordings, con
         return gr.update(choices=classes, value=class_name if class_name in classes else classes[0])
 
     def choose(key: str, runs: int, class_name: str, *keys: str) -> list:
-        settings = first_settings_of(shelf, key)
-        return [
-            wiring.plain(about(shelf[key])),
-            settings["steps"],
-            settings["sampler"],
-            gr.update(value=settings["guidance"], visible=bool(shelf[key].classes)),
-            classes_of(class_name, keys[:runs]),
-        ]
+        asked = first_settings_of(shelf, key)
+        follow = _follow(shelf, key, asked["steps"], asked["sampler"], asked["guidance"])
+        return [*follow, classes_of(class_name, keys[:runs])]
 
     def resize(change: int):
         def resized(runs: int, class_name: str, *keys: str) -> list:
             runs = min(max(runs + change, FEWEST), len(NAMES))
-            shown = [gr.update(visible=place < runs) for place in range(FEWEST, len(NAMES))]
-            buttons = gr.update(visible=runs < len(NAMES)), gr.update(visible=runs > FEWEST)
-            return [runs, *shown, *buttons, classes_of(class_name, keys[:runs])]
+            return [*_size(runs), classes_of(class_name, keys[:runs])]
 
         return resized
 
+    def restore(request: gr.Request) -> list:
+        """The settings of the page's address, and that the first comparison is not to come in between."""
+        with wiring.toasts():
+            asked = compare_link.asked_for(shelf, request.query_params)
+        if asked is None:
+            return [gr.skip()] * len(restored)
+        keys = [model for model, *_ in asked.sides]
+        updates = [*_size(len(keys)), classes_of(asked.class_name, keys), asked.seed, asked.count, asked.linked]
+        for key, *settings in asked.sides:
+            updates += [key, *_follow(shelf, key, *settings)]
+        rest = [gr.skip()] * (len(restored) - len(updates) - 1)
+        return [*updates, *rest, True]
+
     place = wiring.progress_on(controls.sides[0].model)
     going = controls.run.click(run, controls.inputs(), outputs, **place, **wiring.QUEUE, **wiring.PRIVATE)
+    souvenirs.connect_link(controls.link, going)
     wiring.connect_stop(controls.stop, going, controls.viewer, stops, "compare")
     keys = [side.model for side in controls.sides]
     quietly = {"show_progress": "hidden", **wiring.AT_ONCE}
     for side in controls.sides:
-        follow = [side.about, side.steps, side.sampler, side.guidance, controls.class_name]
+        follow = [*side.follow(), controls.class_name]
         side.model.input(choose, [side.model, controls.runs, controls.class_name, *keys], follow, **quietly)
-    groups = [side.group for side in controls.sides[FEWEST:]]
-    changed = [controls.runs, *groups, controls.add, controls.remove, controls.class_name]
+    changed = [*controls.size(), controls.class_name]
     for button, change in ((controls.add, 1), (controls.remove, -1)):
         button.click(resize(change), [controls.runs, controls.class_name, *keys], changed, **quietly)
     closer = [controls.slider, controls.difference, controls.words]
@@ -208,3 +231,10 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, recordings: Recordings, con
         return (*[gr.skip()] * len(outputs), True) if shown else (*showcase(), True)
 
     tab.select(open_tab, shown_once, [*outputs, shown_once], **quietly)
+    settings = [component for side in controls.sides for component in (side.model, *side.follow())]
+    shared = [controls.class_name, controls.seed, controls.count, controls.linked]
+    restored = [*controls.size(), *shared, *settings, shown_once]
+    opened = page.load(restore, outputs=restored, show_progress="hidden", **wiring.BESIDE)
+    for outcome in (opened.success, opened.failure):
+        outcome(None, js=wiring.OPEN_LINKED_TAB, **wiring.PRIVATE)
+    opened.success(None, js=wiring.press_if_linked(compare_link.TAB, RUN_ID, compare_link.IN_A_LINK), **wiring.PRIVATE)

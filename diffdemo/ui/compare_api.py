@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import gradio as gr
 
 from diffdemo.ui import api, wiring
-from diffdemo.ui.compare import LATER, PAIR
-from diffdemo.ui.comparisons import NAMES, start
+from diffdemo.ui.compare import LATER
+from diffdemo.ui.comparisons import NAMES, PAIR, start
 from diffdemo.ui.settings import FIRST_SEED, first_settings_of
 from diffdemo.ui.shelf import Shelf
 

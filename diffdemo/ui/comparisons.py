@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import gradio as gr
 import numpy as np
 
 from diffdemo import validate
@@ -14,6 +15,8 @@ from diffdemo.ui.runs import MOST_IMAGES
 from diffdemo.ui.shelf import Shelf, title
 
 NAMES = ("A", "B", "C", "D")
+PAIR = ("simple_unet", "attention_unet")  # that the tab opens with
+FEWEST = 2
 ENLARGED = 8  # pixels on the page for each of the picture's
 ACROSS = " and "
 
@@ -31,6 +34,14 @@ def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *side
         Lane.start(shelf[model], class_name, steps, sampler, guidance, seeds, f"{name}: ")
         for name, (model, steps, sampler, guidance), seeds in zip(NAMES, sides, batches, strict=False)
     ]
+
+
+def results(lanes: Sequence[Lane], pair: str) -> tuple:
+    """What a finished comparison shows, of the first pair if there is no `pair`: table, choice of pairs, `pair_of`."""
+    possible = pairs(len(lanes))
+    pair = pair if pair in possible else possible[0]
+    choice = gr.update(choices=possible, value=pair, visible=len(possible) > 1)
+    return table(lanes), choice, *pair_of(lanes, pair)
 
 
 def pairs(count: int) -> list[str]:
@@ -55,23 +66,23 @@ def table(lanes: Sequence[Lane]) -> str:
 
 def _quality(lanes: Sequence[Lane]) -> list[tuple[str, list[str]]]:
     """A row for each figure that any of the checkpoints has; figures of different names never share one."""
-    figures = [_flat(lane.model.info.metrics) for lane in lanes]
+    figures = [flat(lane.model.info.metrics) for lane in lanes]
     names = dict.fromkeys(name for measured in figures for name in measured)
     if not names:
         return [("quality figures", ["-" for _ in lanes])]
     return [(wiring.plain(name), [wiring.plain(measured.get(name, "-")) for measured in figures]) for name in names]
 
 
-def _flat(metrics: dict, prefix: str = "") -> dict[str, str]:
+def flat(metrics: dict, prefix: str = "") -> dict[str, str]:
     """Nested figures as "name part": text."""
-    flat = {}
+    texts = {}
     for name, value in metrics.items():
         name = f"{prefix}{name}".replace("_", " ")
         if isinstance(value, dict):
-            flat |= _flat(value, f"{name} ")
+            texts |= flat(value, f"{name} ")
         else:
-            flat[name] = f"{value:,.4g}" if isinstance(value, float) else str(value)
-    return flat
+            texts[name] = f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return texts
 
 
 def pair_of(lanes: Sequence[Lane], pair: str) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, str]:

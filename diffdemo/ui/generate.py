@@ -11,17 +11,14 @@ from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.examples import examples
 from diffdemo.ui.recordings import Recordings
 from diffdemo.ui.runs import Stops, stream, whole
-from diffdemo.ui.settings import FAVOURITE, FIRST_COUNT, FIRST_SEED, IN_A_LINK, first_settings_of, linked, start
+from diffdemo.ui.settings import FAVOURITE, FIRST_COUNT, FIRST_SEED, IN_A_LINK, TAB, first_settings_of, linked, start
 from diffdemo.ui.shelf import Shelf, about
 
 __all__ = ["FAVOURITE", "Controls", "connect", "first_run", "first_settings", "first_settings_of", "layout", "start"]
 
 RUN_ID = "generate-run"
-PRESS = f"() => document.getElementById('{RUN_ID}').click()"
-PRESS_IF_LINKED = f"""() => {{
-    const asked = new URLSearchParams(location.search);
-    if ({list(IN_A_LINK)}.some((name) => asked.has(name))) ({PRESS})();
-}}"""
+PRESS = wiring.press(RUN_ID)
+PRESS_IF_LINKED = wiring.press_if_linked(TAB, RUN_ID, IN_A_LINK)
 
 EXPLANATION = r"""$x_t$ starts as pure noise and loses a little of it with every step; $\hat x_0$ is the clean picture
 that the network believes is hidden in it. Each step moves $x_t$ a little towards that guess, and the curve of
@@ -159,7 +156,7 @@ def connect(page: gr.Blocks, shelf: Shelf, stops: Stops, recordings: Recordings,
         **wiring.QUEUE,
         **wiring.PRIVATE,
     )
-    going.success(None, controls.souvenirs.link, js=souvenirs.IN_THE_ADDRESS_BAR, **wiring.PRIVATE)
+    souvenirs.connect_link(controls.souvenirs.link, going)
     wiring.connect_stop(controls.stop, going, controls.viewer, stops, "generate")
     controls.model.input(choose, controls.model, controls.settings(), show_progress="hidden", **wiring.AT_ONCE)
     for button, example in zip(controls.examples, examples(shelf), strict=True):

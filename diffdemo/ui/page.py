@@ -7,7 +7,21 @@ from pathlib import Path
 import gradio as gr
 
 from diffdemo.errors import DiffdemoError
-from diffdemo.ui import api, classify, compare, compare_api, forward, generate, options, pictures_api, sources, wiring
+from diffdemo.ui import (
+    api,
+    classify,
+    compare,
+    compare_api,
+    forward,
+    generate,
+    latent,
+    latent_api,
+    options,
+    pictures_api,
+    sources,
+    training,
+    wiring,
+)
 from diffdemo.ui.recordings import Recordings
 from diffdemo.ui.runs import Stops
 from diffdemo.ui.shelf import Shelf
@@ -38,27 +52,38 @@ SERVING = {
 }
 
 
-def build(shelf: Shelf) -> gr.Blocks:
-    """The page, ready for `launch(**SERVING)`."""
+def build(shelf: Shelf, runs: Path | None = None, data: str | Path = "data") -> gr.Blocks:
+    """The page, ready for `launch(**SERVING)`; its Training tab follows the training runs in the folder `runs`.
+
+    Original pictures are shown where the folder `data` holds the data set.
+    """
     stops, recordings = Stops(), Recordings()
     with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
         if shelf.problems:
             sentences = [f"- **{wiring.plain(key)}** {wiring.plain(why)}" for key, why in shelf.problems.items()]
             gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")
-        with gr.Tab("Generate", id="generate"):
-            generate.connect(page, shelf, stops, recordings, generate.layout(shelf))
-        with gr.Tab("Compare", id="compare") as tab:
-            compare.connect(tab, shelf, stops, recordings, compare.layout(shelf))
-        examples = wiring.Showcase(lambda: sources.Examples.draw(shelf))
-        with gr.Tab("Forward", id="forward") as tab:
-            forward.connect(tab, shelf, stops, forward.layout(shelf), examples)
-        if classify.keys(shelf):
-            with gr.Tab("Classify", id="classify") as tab:
-                classify.connect(tab, shelf, stops, classify.layout(shelf), examples)
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
+            with gr.Tab("Generate", id="generate"):
+                generate.connect(page, shelf, stops, recordings, generate.layout(shelf))
+            with gr.Tab("Compare", id="compare") as tab:
+                compare.connect(page, tab, shelf, stops, recordings, compare.layout(shelf))
+            examples = wiring.Showcase(lambda: sources.Examples.draw(shelf))
+            with gr.Tab("Forward", id="forward") as tab:
+                forward.connect(tab, shelf, stops, forward.layout(shelf), examples)
+            space = latent.add(shelf, stops, data)
+            if classify.keys(shelf):
+                with gr.Tab("Classify", id="classify") as tab:
+                    classify.connect(tab, shelf, stops, classify.layout(shelf), examples)
+            library = training.Library(shelf, runs)
+            with gr.Tab("Training", id="training") as tab:
+                training.connect(tab, tabs, library, training.layout(library))
         api.connect(shelf, recordings)
         pictures_api.connect(shelf)
         compare_api.connect(shelf)
+        if space:
+            latent_api.connect(shelf, space)
+        training.connect_api(library)
     return page.queue(max_size=20)
 
 
@@ -66,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Open the page and serve it until interrupted; exits with one sentence if that is impossible."""
     chosen = options.read(arguments)
     try:
-        page = build(Shelf.open(chosen.checkpoints, chosen.device))
+        page = build(Shelf.open(chosen.checkpoints, chosen.device), Path(chosen.runs), chosen.data)
     except DiffdemoError as error:
         sys.exit(str(error))
     try:

@@ -35,12 +35,12 @@ def _forward(shelf: Shelf) -> None:
             return shelf[model].images(trajectory.at(t))[0], vars(level)
 
     inputs = [
-        _picture(),
+        api.picture_file(),
         api.text("model", shelf.pick(FAVOURITE)),
         api.value("t", forward.FIRST_LEVEL),
         api.text("seed", forward.FIRST_SEED),
     ]
-    api.endpoint("forward", run, inputs, [_image("x_t"), gr.JSON(visible=False, label="numbers")])
+    api.endpoint("forward", run, inputs, [api.image("x_t"), gr.JSON(visible=False, label="numbers")])
 
 
 def _denoise_from(shelf: Shelf) -> None:
@@ -54,7 +54,7 @@ def _denoise_from(shelf: Shelf) -> None:
             yield lane.pictures[0], lane.report() | {"t": int(t)}
 
     inputs = [
-        _picture(),
+        api.picture_file(),
         api.text("model", shelf.pick(FAVOURITE)),
         api.text("class_name", asked["class_name"]),
         api.value("t", forward.FIRST_LEVEL),
@@ -63,7 +63,7 @@ def _denoise_from(shelf: Shelf) -> None:
         api.text("sampler", asked["sampler"]),
         api.value("guidance", asked["guidance"]),
     ]
-    api.endpoint("denoise_from", run, inputs, [_image("denoised"), gr.JSON(visible=False, label="settings")])
+    api.endpoint("denoise_from", run, inputs, [api.image("denoised"), gr.JSON(visible=False, label="settings")])
 
 
 def _classify(shelf: Shelf) -> None:
@@ -74,7 +74,12 @@ def _classify(shelf: Shelf) -> None:
             return cli_classify.describe(of, pixels[None], last, *validate.seeds(seed))
 
     keys = classify.keys(shelf) or shelf.keys
-    inputs = [_picture(), api.text("model", keys[0]), api.value("draws", DRAWS), api.text("seed", classify.FIRST_SEED)]
+    inputs = [
+        api.picture_file(),
+        api.text("model", keys[0]),
+        api.value("draws", DRAWS),
+        api.text("seed", classify.FIRST_SEED),
+    ]
     api.endpoint("classify", run, inputs, [gr.JSON(visible=False, label="scores")])
 
 
@@ -84,11 +89,3 @@ def _in_time(scores: Iterator[Scores]) -> Iterator[Scores]:
         if limit is not None and time.perf_counter() - began > limit:
             raise RequestError(f"A run may take {limit:g} seconds here; ask for fewer draws.")
         yield score
-
-
-def _picture() -> gr.File:
-    return gr.File(visible=False, label="picture", type="filepath")
-
-
-def _image(name: str) -> gr.Image:
-    return gr.Image(visible=False, label=name, format="png")

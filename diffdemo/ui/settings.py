@@ -9,6 +9,7 @@ from diffdemo.ui.runs import MOST_IMAGES
 from diffdemo.ui.shelf import Shelf
 
 FAVOURITE, FIRST_CLASS, FIRST_SEED, FIRST_COUNT = "attention_unet", "horse", "7", 4
+TAB = "generate"  # that a link opens if it names no other
 # What a link calls each setting; the order is that of `start`.
 IN_A_LINK = {
     "model": "model",
@@ -56,7 +57,7 @@ def number(value: float) -> str:
 
 
 def linked(shelf: Shelf, query: Mapping[str, str]) -> dict | None:
-    """The settings that a link's query asks for, ready for `start`; None if it names none of them.
+    """The settings that a link's query asks for, ready for `start`; None if it names none, or is for another tab.
 
     What the link leaves out is as on the page when it opens with that model; what is no setting is passed over.
 
@@ -64,7 +65,7 @@ def linked(shelf: Shelf, query: Mapping[str, str]) -> dict | None:
         RequestError: a setting is out of range or unknown.
     """
     asked = {setting: query[name] for name, setting in IN_A_LINK.items() if name in query}
-    if not asked:
+    if not asked or query.get("tab", TAB) != TAB:
         return None
     model = asked.get("model", shelf.pick(FAVOURITE))
     defaults = {"model": model, **first_settings_of(shelf, model), "seed": FIRST_SEED, "count": FIRST_COUNT}

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from gradio.events import Dependency
 
-from diffdemo.ui import reproduce, wiring
+from diffdemo.ui import compare_link, reproduce, wiring
 from diffdemo.ui.lanes import Lane
 from diffdemo.ui.recordings import KINDS, Recordings
-from diffdemo.ui.settings import link
+from diffdemo.ui.settings import IN_A_LINK, link
 
 # Gradio's own DownloadButton has its file only at the second click.
 SAVE = """(file) => {
@@ -17,13 +18,14 @@ SAVE = """(file) => {
     anchor.download = file.orig_name;
     anchor.click();
 }"""
-# Only the browser knows the address that people see, behind whatever proxies.
-WHOLE_ADDRESS = """(address) => {
+# Only the browser knows the address that people see, behind whatever proxies. What is no setting stays in it.
+WHOLE_ADDRESS = f"""(address) => {{
     const whole = new URL(location.href);
+    for (const name of {["tab", *IN_A_LINK, *compare_link.IN_A_LINK]}) whole.searchParams.delete(name);
     const asked = new URLSearchParams(address.slice(address.indexOf("?")));
     asked.forEach((value, name) => whole.searchParams.set(name, value));
     return whole.href;
-}"""
+}}"""
 IN_THE_ADDRESS_BAR = f"(address) => history.replaceState(null, '', ({WHOLE_ADDRESS})(address))"
 
 
@@ -72,8 +74,13 @@ def connect(souvenirs: Souvenirs, recordings: Recordings) -> None:
 
         return write
 
-    # Every run changes the text; the browser puts its own address before it.
-    souvenirs.link.change(None, souvenirs.link, souvenirs.link, js=WHOLE_ADDRESS, **wiring.PRIVATE)
     for button, kind in zip(souvenirs.save, KINDS, strict=True):
         written = button.click(file_of(kind), souvenirs.run, souvenirs.file, show_progress="hidden", **wiring.BESIDE)
         written.success(None, souvenirs.file, js=SAVE, **wiring.PRIVATE)
+
+
+def connect_link(box: gr.Textbox, going: Dependency) -> None:
+    """Complete the link in `box` in the browser, and put it into the address bar when the run `going` has finished."""
+    # Every run changes the text; the browser puts its own address before it.
+    box.change(None, box, box, js=WHOLE_ADDRESS, **wiring.PRIVATE)
+    going.success(None, box, js=IN_THE_ADDRESS_BAR, **wiring.PRIVATE)

@@ -4,7 +4,7 @@ import html
 import os
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -24,6 +24,11 @@ SECONDS_ON_A_SPACE = 60.0
 
 SAMPLER_CHOICES = [(name, key) for key, name in SAMPLER_TITLES.items()]
 SAMPLER_INFO = "DPM-Solver++ needs the fewest steps; DDPM is the original; Heun evaluates the network twice a step."
+# Of the page's address.
+OPEN_LINKED_TAB = """() => {
+    const asked = new URLSearchParams(location.search).get("tab");
+    if (asked) document.querySelector(`[role=tab][data-tab-id="${CSS.escape(asked)}"]`)?.click();
+}"""
 LATEX = [{"left": mark, "right": mark, "display": mark == "$$"} for mark in ("$$", "$")]
 
 
@@ -87,6 +92,26 @@ def buttons(name: str, elem_id: str | None = None) -> tuple[gr.Button, gr.Button
     with gr.Row(elem_classes="actions"):
         run = gr.Button(name, variant="primary", min_width=120, scale=3, elem_id=elem_id)
         return run, gr.Button("Stop", min_width=80, scale=1)
+
+
+def press(elem_id: str) -> str:
+    """JavaScript that clicks a button, as soon as it is there: a tab's come when it is opened."""
+    return f"""() => {{
+        const click = () => {{
+            const button = document.getElementById("{elem_id}");
+            button ? button.click() : requestAnimationFrame(click);
+        }};
+        click();
+    }}"""
+
+
+def press_if_linked(tab: str, elem_id: str, names: Iterable[str]) -> str:
+    """JavaScript that clicks a tab's button if the page's address has any of these settings, for that tab."""
+    return f"""() => {{
+        const asked = new URLSearchParams(location.search);
+        const here = (asked.get("tab") ?? "generate") === "{tab}";
+        if (here && {list(names)}.some((name) => asked.has(name))) ({press(elem_id)})();
+    }}"""
 
 
 def steps_and_guidance(settings: dict, has_classes: bool, prefix: str = "") -> tuple[gr.Number, gr.Number]:

@@ -1,5 +1,6 @@
 """How a component of our own comes onto the page: a gr.HTML whose script and looks lie beside this file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -7,7 +8,7 @@ import gradio as gr
 _HERE = Path(__file__).parent
 
 
-def block(name: str, label: str, elem_id: str) -> gr.HTML:
+def block(name: str, label: str, elem_id: str, parts: Sequence[str] = ()) -> gr.HTML:
     """The component of `name`.js and `name`.css, whose value is a message for its script.
 
     The template is constant, because Gradio would run a value inside a template as JavaScript. It is no subclass of
@@ -17,8 +18,9 @@ def block(name: str, label: str, elem_id: str) -> gr.HTML:
         name: of the two files.
         label: what is shown, for screen readers.
         elem_id: id of the element.
+        parts: further scripts that come before `name`.js.
     """
-    scripts = ("viewer_panels.js", f"{name}.js")  # the first has the helpers that draw
+    scripts = ("viewer_panels.js", *parts, f"{name}.js")  # the first has the helpers that draw
     looks = ("shared.css", f"{name}.css")
     return gr.HTML(
         None,

@@ -1,0 +1,131 @@
+"""The Training tab in a real browser: a checkpoint's curve and pictures, and a run that grows meanwhile."""
+
+import base64
+import io
+import time
+from collections.abc import Iterator
+from shutil import copytree
+
+import numpy as np
+import pytest
+from gradio_client import Client
+from PIL import Image
+from playwright.sync_api import Page
+from test_training_log import write_run
+
+from benchmarks.browser import open_shelf, served
+from diffdemo.ui.shelf import Shelf
+from diffdemo.ui.training import Library
+
+CURVES, MOMENTS = "#training-curves .curves", "#training-moments .moments"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def shelf(tiny_checkpoints, folder) -> Shelf:
+    """Checkpoints of which one has a history and pictures."""
+    copytree(tiny_checkpoints, folder / "checkpoints")
+    draw(folder / "checkpoints/attention_unet", "epoch_0001", 60)
+    draw(folder / "checkpoints/attention_unet", "final", 200)
+    write_history_of(folder / "checkpoints/attention_unet", 900)
+    return open_shelf(folder / "checkpoints")
+
+
+@pytest.fixture(scope="module")
+def address(shelf, folder) -> Iterator[str]:
+    with served(shelf, runs=folder / "runs") as url:
+        yield url
+
+
+def write_history_of(checkpoint, seen: int) -> None:
+    """Give a checkpoint the history of a run, and nothing else of it."""
+    run = write_run(checkpoint.parent / "elsewhere", seen)
+    (run.folder / "history.csv").rename(checkpoint / "history.csv")
+
+
+def draw(folder, name: str, grey: int) -> None:
+    """A sample grid of one colour."""
+    (folder / "samples").mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (64, 48), (grey,) * 3).save(folder / f"samples/{name}.png")
+
+
+def grey_of(page: Page) -> int:
+    """The colour of the sample grid on display."""
+    source = page.get_attribute(f"{MOMENTS} img", "src")
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+    assert pixels.shape == (48, 64, 3)
+    return int(pixels[0, 0, 0])
+
+
+def open_training(page: Page) -> None:
+    page.get_by_role("tab", name="Training").click()
+    page.wait_for_selector(f"{CURVES}[data-points]")
+
+
+def choose(page: Page, name: str) -> None:
+    page.get_by_role("radio", name=name).locator("visible=true").check()
+
+
+def test_the_slider_goes_through_the_training_of_a_checkpoint(open_page, folder):
+    page = open_page()
+    open_training(page)
+    page.wait_for_selector(f"{CURVES}[data-points='9 2']")  # nine losses, of which two rows end an epoch
+    page.wait_for_selector(f"{MOMENTS}[data-shown=end]")
+    assert grey_of(page) == 200
+    page.locator(f"{MOMENTS} .time").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(f"{MOMENTS}[data-shown='epoch 1']")
+    assert grey_of(page) == 60
+    page.locator(f"{CURVES} .area").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text(f"{CURVES} .reading").splitlines() == [
+        "200 images seen",
+        "training: 0.5",
+        "validation: 0.225",
+    ]
+    assert page.locator("#training-tables").get_by_text("1,234").is_visible()
+    scale = page.locator(f"{CURVES} .scale")
+    assert scale.get_attribute("aria-pressed") == "true"
+    scale.click()
+    assert scale.get_attribute("aria-pressed") == "false"
+    choose(page, "Simple UNet")  # it has no history
+    page.locator(CURVES).get_by_text("history.csv cannot be read").wait_for()
+    page.get_by_text("No sample grids yet.").wait_for()
+
+
+def test_a_run_appears_and_grows_while_the_page_is_open(open_page, folder):
+    page = open_page()
+    open_training(page)
+    run = write_run(folder / "runs/mine", 300, saved=time.time())
+    choose(page, "runs/mine")
+    page.wait_for_selector(f"{CURVES}[data-points='3 0']")
+    page.locator("#training-state").get_by_text("Going on, 30 % of its budget").wait_for()
+    draw(run.folder, "epoch_0001", 90)
+    write_run(folder / "runs/mine", 500, saved=time.time())
+    page.wait_for_selector(f"{CURVES}[data-points='5 1']")
+    page.wait_for_selector(f"{MOMENTS}[data-shown='epoch 1']")
+    assert grey_of(page) == 90
+    (run.folder / "history.csv").write_text("step,images,lo")  # as if it were written by something else than the loop
+    page.locator(CURVES).get_by_text("A loss curve needs rows with").wait_for()
+    page.get_by_role("tab", name="Generate").click()
+    page.wait_for_timeout(500)  # a look that was under way
+    asked = len(page.requested)
+    page.wait_for_timeout(3000)
+    assert len(page.requested) == asked
+
+
+def test_the_endpoint_gives_the_facts(address, folder):
+    known = Client(address, verbose=False).predict("attention_unet", api_name="/training")
+    assert known["history"]["loss"][:2] == [1, 0.5] and known["history"]["val_loss"][:4] == [None, None, None, 0.225]
+    assert [at["label"] for at in known["grids"]] == ["epoch 1", "end"]
+    assert known["state"] == "checkpoint" and known["training"]["images_seen"] == 1234
+    assert {"attention_unet", "simple_unet"} <= set(known["names"])
+
+
+def test_without_a_folder_of_runs_there_are_checkpoints_only(shelf, tmp_path):
+    for folder in (None, tmp_path / "runs"):
+        assert list(Library(shelf, folder).records()) == ["simple_unet", "attention_unet"]
