@@ -156,8 +156,7 @@ def reconstruct(
     from diffdemo.raster import image_grid, save_png
 
     size = validate.whole_number("scale", scale, 1, 32)
-    if out.suffix.lower() != ".png":
-        raise RequestError(f"--out writes a .png file, not {out.name!r}; name one such as reconstruction.png.")
+    _require_png(out, "reconstruction.png")
     pixels = read_pictures([picture])
     restored = diffdemo.load(model, device=device, checkpoints=checkpoints).reconstruct(pixels)
     save_png(out, image_grid(restored, scale=size))
@@ -191,6 +190,65 @@ def classify(
     pixels = read_pictures([picture])
     answer = judge(diffdemo.load(model, device=device, checkpoints=checkpoints), pixels, draws, seed)
     print(json.dumps(answer, indent=2) if as_json else table(answer))
+
+
+@app.command(
+    epilog=f"""\b
+    Examples:
+      {PROGRAM} nearest horse.png --by features
+      {PROGRAM} nearest --model attention_unet --class horse --seed 7 --out nearest.png
+    """
+)
+def nearest(
+    picture: Annotated[
+        Path | None, typer.Argument(metavar="[PICTURE]", help="Any picture; its middle is used, as 32x32 pixels.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="KEY|FOLDER", help="Look at a sample of this model instead.")
+    ] = None,
+    class_name: Annotated[str | None, typer.Option("--class", metavar="NAME", help="Of the sample, or any.")] = None,
+    seed: Annotated[str, typer.Option(metavar="S", help="Of the sample, 0 to 2^64 - 1.")] = "0",
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What is compared: pixels, or features of the classifier, which first looks at all training pictures.",
+        ),
+    ] = "pixels",
+    count: Annotated[str, typer.Option("-n", metavar="N", help="Neighbours to show, 1 to 50.")] = "8",
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the data set.")] = Path("data"),
+    out: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture and its neighbours.")] = Path(
+        "nearest.png"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the distances as JSON.")] = False,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
+    checkpoints: Checkpoints = None,
+) -> None:
+    """Is it a copy? Find the training pictures that a picture, or a sample, is most like."""
+    from diffdemo.cli_nearest import MEASURES, describe, draw, find, table
+    from diffdemo.pictures import read_pictures
+
+    if (picture is None) == (model is None):
+        raise RequestError("Name one thing to look at: a picture, or a model with --model.")
+    _require_png(out, "nearest.png")
+    validate.choice("comparison", by, MEASURES)
+    if model:
+        pixels = diffdemo.load(model, device=device, checkpoints=checkpoints).sample(class_name, seeds=[seed])
+    else:
+        pixels = read_pictures([picture])
+    classifier = None
+    if by == "features":
+        from diffdemo.classifier import KEY, load_classifier
+
+        classifier = load_classifier(Path(checkpoints or diffdemo.CHECKPOINTS) / KEY, device)
+    found = find(pixels[0], data, count, classifier)
+    draw(found, out)
+    print(json.dumps(describe(found), indent=2) if as_json else f"{table(found)}\nWrote {out}.")
+
+
+def _require_png(out: Path, example: str) -> None:
+    if out.suffix.lower() != ".png":
+        raise RequestError(f"--out writes a .png file, not {out.name!r}; name one such as {example}.")
 
 
 def main(arguments: list[str] | None = None) -> int:

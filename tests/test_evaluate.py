@@ -1,0 +1,275 @@
+"""train.evaluate: from a model or a folder to figures that say how they were measured."""
+
+import csv
+import json
+import shutil
+import sys
+import urllib.error
+from collections.abc import Callable
+from dataclasses import asdict
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diffdemo.checkpoint import parameter_count, read_info, save_checkpoint
+from diffdemo.classifier import ClassifierInfo
+from diffdemo.data import CIFAR10_CLASSES as CLASSES
+from diffdemo.data import load_dataset, make_toy_dataset
+from diffdemo.generator import Generator
+from diffdemo.metrics import frechet_distance
+from diffdemo.models.classifier import Classifier, ClassifierConfig
+from train import curves, drawn, evaluate
+from train.drawn import SHARD, Draw
+from train.flags import run_app
+from train.inception import Inception
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """40 training pictures and 10 test pictures."""
+    return make_toy_dataset(tmp_path_factory.mktemp("toy"), per_class=4)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """The checkpoint of a small classifier with random weights: its features are as good as any for arithmetic."""
+    folder = tmp_path_factory.mktemp("classifier")
+    torch.manual_seed(0)
+    config = ClassifierConfig((8, 16))
+    network = Classifier(config)
+    save_checkpoint(folder, ClassifierInfo(asdict(config), CLASSES, parameter_count(network)), network.state_dict())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inception_weights(tmp_path_factory):
+    """Weights of pytorch-fid's Inception, random ones of the right shape; large enough for signals to get through."""
+    from pytorch_fid import inception
+
+    torch.manual_seed(0)
+    with (
+        mock.patch.object(inception, "load_state_dict_from_url"),
+        mock.patch.object(torch.nn.Module, "load_state_dict"),
+    ):
+        network = inception.fid_inception_v3()
+    state = {name: 6**0.5 * value if value.ndim == 4 else value for name, value in network.state_dict().items()}
+    torch.save(state, path := tmp_path_factory.mktemp("inception") / "inception.pth")
+    return path
+
+
+@pytest.fixture
+def run(toy, classifier, all_checkpoints, tmp_path, monkeypatch, capsys):
+    """A function that runs the command with these flags; its stdout, or its stderr if `code` is not 0."""
+
+    def run_once(*flags: object, code: int = 0, command: Callable = evaluate.main) -> str:
+        standard = ["--data", toy, "--classifier", classifier, "--device", "cpu"]
+        if "--model" in flags:
+            standard += ["--checkpoints", all_checkpoints, "--steps", 2]
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, [*standard, *flags])])
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(drawn, "SHARD", 10)  # nothing here asks for many more
+        try:
+            run_app(command)
+        except SystemExit as stopped:
+            out, err = capsys.readouterr()
+            assert (stopped.code, out) == (code, ""), err
+            return err
+        assert code == 0
+        return capsys.readouterr().out
+
+    return run_once
+
+
+@pytest.fixture
+def refusal(run):
+    """A function that runs the command and gives the one sentence with which it must refuse."""
+
+    def refuse(*flags: object, command: Callable = evaluate.main) -> str:
+        said = run(*flags, code=2, command=command)
+        assert said.startswith("Error: ") and said.endswith(".\n") and said.count("\n") == 1 and len(said) < 500, said
+        return said
+
+    return refuse
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def test_a_model_of_two_classes_is_measured_against_these_and_twice_alike(run, all_checkpoints, tmp_path):
+    flags = ["--model", "patch_unet", "-n", 12, "--no-fid", "--out", tmp_path / "a", "--seed", 7, "--json"]
+    result = json.loads(run(*flags))
+    assert result == json.loads((tmp_path / "a" / "evaluation.json").read_text())
+    info = read_info(all_checkpoints / "patch_unet")
+    assert result["drawn"] == {
+        "model": "patch_unet",
+        "weights": info.files,
+        **{
+            "sampler": "dpmpp",
+            "steps": 2,
+            "guidance_scale": 2.0,
+            "first_seed": 7,
+            "precision": "fp32",
+            "device": "cpu",
+        },
+    }
+    reference = result["reference"]
+    assert (result["n"], reference["split"], reference["n"], len(reference["sha256"])) == (12, "train", 8, 64)
+    assert "of which cat, dog" in reference["source"] and len(result["classifier"]["sha256"]) == 64
+    figures = result["figures"]
+    assert figures["class_agreement_by_class"].keys() == {"cat", "dog"}
+    assert figures["frechet_distance"] > 0 and 0 <= figures["precision"] <= 1 and figures["fid"] is None
+    assert result["floor"] == {"split": "test", "n": 2, "figures": None}  # there are no more test cats and dogs
+    shutil.rmtree(tmp_path / "a")
+    assert json.loads(run(*flags)) == result
+
+
+def test_the_floor_are_real_pictures_and_copies_of_training_pictures_are_found_out(run, toy, tmp_path):
+    np.save(tmp_path / "copies.npy", load_dataset(toy, "train").images[:10])
+    table = run("--from", tmp_path / "copies.npy", "--no-fid", "--out", tmp_path / "out")
+    result = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert result["n"] == result["floor"]["n"] == 10
+    assert result["figures"]["copying_share_5"] == 1 > result["floor"]["figures"]["copying_share_5"]
+    # each class has one test picture: the classifier is right about as many as it is
+    assert len(result["floor"]["figures"]["class_agreement_by_class"]) == 10
+    assert result["figures"]["class_agreement"] is None
+    assert "n = 10" in table and "floor" in table and "--no-fid" in table
+
+
+def test_a_stopped_evaluation_draws_only_what_is_missing_and_the_same_pictures(all_checkpoints, tmp_path, monkeypatch):
+    generator = Generator.from_folder(all_checkpoints / "simple_unet", "cpu")
+    draw = Draw.of(generator, steps=1, sampler="ddim", guidance=1)
+    count = 2 * SHARD + 5
+    whole = draw.pictures(generator, tmp_path / "whole", count)
+    assert whole.shape == (count, 32, 32, 3)
+    alone = generator.sample(CLASSES[:3], steps=1, sampler="ddim", guidance_scale=1, seeds=range(3))
+    assert np.abs(whole[:3].astype(int) - alone).max() <= 1
+
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    (tmp_path / "killed" / "shard-00002.npy").unlink()
+    damaged = tmp_path / "killed" / "shard-00001.npy"
+    damaged.write_bytes(damaged.read_bytes()[:5000])
+    first_seeds = []
+    denoise = generator.denoise
+    monkeypatch.setattr(generator, "denoise", lambda *a, **k: first_seeds.append(k["seeds"][0]) or denoise(*a, **k))
+    np.testing.assert_array_equal(draw.pictures(generator, tmp_path / "killed", count), whole)
+    assert first_seeds == [SHARD, 2 * SHARD]
+
+
+def test_figures_are_installed_beside_those_that_were_there(run, all_checkpoints, tmp_path):
+    shutil.copytree(all_checkpoints / "latent_diffusion", tmp_path / "latent_diffusion")
+    config = tmp_path / "latent_diffusion" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"metrics": {"psnr": 24.5}}))
+    flags = ["--checkpoints", tmp_path, "-n", 10, "--no-fid", "--install"]
+    run("--model", "latent_diffusion", *flags)
+    metrics = read_info(tmp_path / "latent_diffusion").metrics
+    result = json.loads((tmp_path / "latent_diffusion" / "evaluation.json").read_text())
+    assert metrics["psnr"] == 24.5 and "fid" not in metrics
+    assert metrics["frechet_distance"]["value"] == result["figures"]["frechet_distance"]
+    for part in ("n = 10 ", "toy shapes train", "dpmpp, 2 steps", "seeds 0 to 9", "diffdemo classifier"):
+        assert part in metrics["class_agreement"]["measured"]
+
+
+def test_the_fid_goes_through_pytorch_fid(run, inception_weights, tmp_path, monkeypatch):
+    from pytorch_fid.fid_score import get_activations
+
+    folder, seen, networks = tmp_path / "pictures", [], []
+    folder.mkdir()
+    files = [folder / f"{k}.png" for k in range(10)]
+    for path, picture in zip(files, pictures(10), strict=True):
+        Image.fromarray(picture).save(path)
+    compute = Inception.features
+
+    def record(self: Inception, of: np.ndarray) -> np.ndarray:
+        networks.append(self.network)
+        seen.append(compute(self, of))
+        return seen[-1]
+
+    monkeypatch.setattr(Inception, "features", record)
+    flags = ["--from", folder, "--classes", "cat,dog", "--inception-weights", inception_weights, "--json"]
+    result = json.loads(run(*flags))
+    assert result["inception"]["name"] == "pytorch-fid Inception with other weights"
+    real, ours = seen  # the floor has too few pictures
+    assert (real.shape, ours.shape) == ((8, 2048), (10, 2048)) and ours.std() > 1e-3
+    theirs = get_activations(files[:3], networks[0], batch_size=3, num_workers=0)
+    np.testing.assert_allclose(ours[:3], theirs, rtol=1e-3, atol=1e-4 * theirs.std())
+    assert result["figures"]["fid"] == pytest.approx(frechet_distance(ours, real), abs=1e-6)
+
+
+def test_without_inceptions_weights_the_fid_is_missing_and_says_why(run, monkeypatch, tmp_path):
+    def no_network(*_, **__):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    np.save(tmp_path / "a.npy", pictures(10))
+    result = json.loads(run("--from", tmp_path / "a.npy", "--json"))
+    assert (result["figures"]["fid"], result["inception"]) == (None, None)
+    assert "cannot be downloaded" in result["missing"]["fid"] and "--inception-weights" in result["missing"]["fid"]
+
+
+def test_figures_of_another_n_or_reference_are_not_comparable(run, refusal, tmp_path):
+    np.save(tmp_path / "a.npy", pictures(20))
+    for name, flags in (("ten", ["-n", 10]), ("more", []), ("test", ["-n", 10, "--reference", "test"])):
+        run("--from", tmp_path / "a.npy", "--no-fid", "--out", tmp_path / name, *flags)
+    ten, more, test = (tmp_path / name for name in ("ten", "more", "test"))
+    said = refusal("--compare", ten, more / "evaluation.json")
+    assert "not comparable: n is 10 in one and 20 in the other; evaluate both with the same -n." in said
+    assert "not comparable: reference is toy shapes train" in refusal("--compare", ten, test)
+    out = run("--compare", ten, ten)
+    assert "frechet distance" in out and "n = 10" in out
+    (tmp_path / "other.json").write_text("[1]")
+    assert "holds no evaluation" in refusal("--compare", ten, tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ([], "--model or pictures with --from"),
+        (["--model", "simple_unet", "-n", 3], "-n must be a whole number from 10 to 50000, not 3"),
+        (["--model", "simple_unet", "--reference", "val"], "choose one of: train, test"),
+        (["--model", "ddpm_unet", "--guidance", 2], "unconditional"),
+        (["--model", "simpel"], "There is no model"),
+        (["--model", "simple_unet", "--install", "--from", "x"], "either a --model or"),
+        (["--from", "nowhere"], "a folder of pictures or a .npy file"),
+        (["--from", "few.npy"], "holds 9 pictures and not 10"),
+        (["--from", "flat.npy"], "must hold pictures (N, 32, 32, 3) uint8 and holds (20, 3072)"),
+        (["--from", "enough.npy", "--inception-weights", "few.npy"], "does not hold the weights"),
+        (["--from", "enough.npy", "--inception-weights", "nowhere.pth"], "nowhere.pth cannot be read"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_in_a_sentence(refusal, tmp_path, flags, words):
+    np.save(tmp_path / "few.npy", pictures(9))
+    np.save(tmp_path / "enough.npy", pictures(12))
+    np.save(tmp_path / "flat.npy", np.zeros((20, 3072), np.uint8))
+    assert words in refusal(*flags)
+
+
+def test_curves_have_a_row_for_each_setting_and_measure_none_twice(run, refusal, tmp_path, monkeypatch):
+    flags = ["--model", "attention_unet", "-n", 10, "--out", tmp_path / "curves", "--samplers", "ddim,heun"]
+    measure, measured = curves.measure, []
+
+    def stopped_at_the_second(draw: Draw, *rest: object) -> dict:
+        measured.append((draw.sampler, draw.steps, draw.guidance_scale))
+        if len(measured) == 2:
+            raise OSError("stopped")
+        return measure(draw, *rest)
+
+    monkeypatch.setattr(curves, "measure", stopped_at_the_second)
+    run(*flags, "--steps", 5, "--guidance", "1", command=curves.main, code=1)
+    run(*flags, "--steps", "5,1", "--guidance", "1", command=curves.main)
+    assert measured[:2] == [("ddim", 5, 2.0), ("heun", 5, 2.0)]
+    assert measured[2:] == [("ddim", 1, 2.0), ("heun", 5, 2.0), ("heun", 1, 2.0), ("dpmpp", 20, 1.0)]
+    with (tmp_path / "curves" / "quality_steps.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["sampler"], r["steps"], r["nfe"]) for r in rows] == [
+        ("ddim", "5", "5"), ("ddim", "1", "1"), ("heun", "5", "9"), ("heun", "1", "1")
+    ]  # fmt: skip
+    assert all(float(r["frechet_distance"]) > 0 and float(r["floor_frechet_distance"]) > 0 for r in rows)
+    for name in ("quality_steps.png", "quality_guidance.png"):
+        assert Image.open(tmp_path / "curves" / name).width > 1000
+    said = refusal(*flags[:2], "-n", 50, command=curves.main)
+    assert "only 10 real pictures" in said

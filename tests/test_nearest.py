@@ -1,0 +1,80 @@
+"""python -m diffdemo nearest: is a picture a copy of a training picture?"""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from cli_helpers import complaint
+from PIL import Image
+
+from diffdemo.__main__ import main
+from diffdemo.checkpoint import parameter_count, save_checkpoint
+from diffdemo.classifier import ClassifierInfo
+from diffdemo.data import CIFAR10_CLASSES, load_dataset, make_toy_dataset
+from diffdemo.models.classifier import Classifier, ClassifierConfig
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return make_toy_dataset(tmp_path_factory.mktemp("toy"), per_class=8)
+
+
+@pytest.fixture
+def copy(toy, tmp_path):
+    """The file of a training picture."""
+    Image.fromarray(load_dataset(toy, "train").images[17]).save(path := tmp_path / "copy.png")
+    return path
+
+
+def save_classifier(folder):
+    torch.manual_seed(0)
+    network = Classifier(config := ClassifierConfig((8, 16)))
+    info = ClassifierInfo(asdict(config), CIFAR10_CLASSES, parameter_count(network))
+    save_checkpoint(folder, info, network.state_dict())
+
+
+@pytest.mark.parametrize("by", ["pixels", "features"])
+def test_a_copy_is_found_with_its_class_and_drawn(toy, copy, tmp_path, capsys, by):
+    save_classifier(tmp_path / "classifier")
+    flags = ["nearest", str(copy), "--by", by, "-n", "3", "--data", str(toy), "--checkpoints", str(tmp_path)]
+    for _ in range(2):  # the second time with what the classifier has seen before
+        assert main([*flags, "--out", str(tmp_path / "near.png"), "--json"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+    train, (first, *others) = load_dataset(toy, "train"), answer["neighbours"]
+    assert first["index"] == 17 and first["class"] == train.classes[train.labels[17]]
+    assert first["distance"] == pytest.approx(0, abs=1e-4)
+    assert first["distance"] < others[0]["distance"] <= others[1]["distance"]
+    drawn = np.asarray(Image.open(tmp_path / "near.png"))
+    assert drawn.shape == (128, 5 * 128 + 4 * 8, 3)
+    np.testing.assert_array_equal(drawn[:, :128], drawn[:, 272:400])
+    if by == "pixels":
+        difference = train.images[others[0]["index"]].astype(float) - train.images[17]
+        assert others[0]["distance"] == pytest.approx(np.sqrt(np.square(difference).mean()))
+    else:
+        assert answer["test_median"] > 0 and list((toy / ".diffdemo-cache").glob("seen-*.npy"))
+
+
+def test_a_sample_has_neighbours_too(toy, tiny_checkpoints, tmp_path, capsys):
+    flags = ["--checkpoints", str(tiny_checkpoints), "--data", str(toy), "--out", str(tmp_path / "near.png")]
+    assert main(["nearest", "--model", "simple_unet", "--class", "cat", "--seed", "3", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10 and all("training picture" in line for line in lines[:8])
+
+
+@pytest.mark.parametrize(
+    "flags, code, words",
+    [
+        ([], 2, "a picture, or a model"),
+        (["picture.png", "--model", "simple_unet"], 2, "a picture, or a model"),
+        (["picture.png", "--by", "colour"], 2, "choose one of: features, pixels"),
+        (["picture.png", "--out", "x.gif"], 2, "nearest.png"),
+        (["{copy}", "-n", "0"], 2, "from 1 to 50"),
+        (["{copy}", "--data", "nowhere"], 1, "training pictures are needed"),
+        (["{copy}", "--by", "features", "--checkpoints", "nowhere"], 1, "no checkpoint"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused(toy, copy, capsys, flags, code, words):
+    asked = ["nearest", *(flag.format(copy=copy) for flag in flags)]
+    assert words in complaint(capsys, main(asked if "--data" in asked else [*asked, "--data", str(toy)]), code)

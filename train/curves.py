@@ -1,0 +1,207 @@
+"""Quality against sampling steps and guidance: `python -m train.curves --model attention_unet`."""
+
+import csv
+import io
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from tqdm import tqdm
+
+from diffdemo import CHECKPOINTS, catalog, validate
+from diffdemo.atomic import write_atomically
+from diffdemo.classifier import load_classifier
+from diffdemo.data import SPLITS
+from diffdemo.errors import RequestError, TrainingError
+from diffdemo.figures import save_figure
+from diffdemo.generator import Generator
+from diffdemo.samplers import SAMPLERS
+from train.drawn import Draw
+from train.flags import run_app
+from train.quality import LEAST, Judge
+from train.resume import alone
+from train.run import load_splits
+
+STEPS = "1,2,5,10,20,50,100,250,1000"
+GUIDANCE = "1,1.5,2,3,4,6"
+MEASURED = ("frechet_distance", "kernel_distance", "precision", "recall", "class_agreement")
+# A row: how the pictures were made and measured, then what came out. Rows that agree in the first part are one row.
+SETTINGS = ("sampler", "steps", "guidance_scale", "n", "first_seed", "sampled_on", "weights", "reference", "classifier")
+COLUMNS = (*SETTINGS, "nfe", "seconds", *MEASURED, *(f"floor_{name}" for name in MEASURED))
+LABELS = {"steps": "denoising steps", "guidance_scale": "guidance"}
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A CSV file of measured rows, each written as soon as it is there.
+
+    Args:
+        path: the file; rows that are in it stay.
+    """
+
+    path: Path
+
+    def rows(self) -> list[dict[str, str]]:
+        """What is in the file; TrainingError if it has other columns."""
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise TrainingError(f"{self.path} has other columns than train.curves writes; move it away.")
+            return list(reader)
+
+    def select(self, settings: dict) -> list[dict[str, str]]:
+        """The rows with these settings."""
+        wanted = {name: str(value) for name, value in settings.items()}
+        return [row for row in self.rows() if wanted.items() <= row.items()]
+
+    def add(self, row: dict) -> None:
+        """Append a row; whoever reads the file, or stops this process, never sees half of one."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*self.rows(), {name: "" if value is None else value for name, value in row.items()}])
+        write_atomically(self.path, lambda unfinished: unfinished.write_text(text.getvalue(), "utf-8"))
+
+
+def settings_of(draw: Draw, generator: Generator, judge: Judge, count: int) -> dict:
+    """The first part of a row, see SETTINGS."""
+    conditions = judge.conditions()
+    return {
+        "sampler": draw.sampler,
+        "steps": draw.steps,
+        "guidance_scale": draw.guidance_scale,
+        "n": count,
+        "first_seed": draw.seed,
+        "sampled_on": f"{generator.device.type} {generator.precision}",
+        "weights": "+".join(digest[:8] for digest in generator.info.files.values()),
+        "reference": f"{conditions['reference']['split']} {conditions['reference']['sha256'][:8]}",
+        "classifier": conditions["classifier"]["sha256"][:8],
+    }
+
+
+def measure(draw: Draw, generator: Generator, judge: Judge, count: int, floor: dict, samples: Path) -> dict:
+    """The second part of a row: cost and figures of `count` samples, kept in `samples`, and the `floor`'s figures."""
+    began = time.monotonic()
+    pictures = draw.pictures(generator, samples / draw.name(generator) / "shards", count)
+    seconds = round(time.monotonic() - began, 1)
+    figures = judge.figures(pictures, draw.class_names(generator, count))
+    return {
+        "nfe": draw.evaluations(generator),
+        "seconds": seconds,
+        **{name: figures[name] for name in MEASURED},
+        **{f"floor_{name}": floor[name] for name in MEASURED},
+    }
+
+
+def draw_curves(rows: Sequence[dict[str, str]], x: str, path: Path, title: str) -> Path:
+    """Draw Fréchet distance, and class agreement where there is one, over the column `x`, a line for each sampler.
+
+    The rows must agree in all SETTINGS besides `x` and the sampler.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    panels = {"frechet_distance": "Fréchet distance"}
+    if rows[0]["class_agreement"]:
+        panels["class_agreement"] = "class agreement"
+    figure = Figure(figsize=(4.5 * len(panels), 3.8), dpi=200, layout="constrained")
+    for axes, (name, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for sampler in dict.fromkeys(row["sampler"] for row in rows):
+            points = sorted((float(row[x]), float(row[name])) for row in rows if row["sampler"] == sampler)
+            axes.plot(*np.transpose(points), marker="o", markersize=4, label=sampler)
+        axes.axhline(float(rows[0][f"floor_{name}"]), color="0.5", linestyle="--", linewidth=1, label="real pictures")
+        if x == "steps":
+            axes.set_xscale("log")
+            measured = sorted({int(row[x]) for row in rows})
+            axes.set_xticks(measured, map(str, measured))
+            axes.xaxis.set_minor_locator(NullLocator())
+        if name == "frechet_distance":
+            axes.set_yscale("log")
+        axes.set_xlabel(LABELS[x])
+        axes.set_ylabel(label)
+        axes.grid(True, which="both", color="0.92", linewidth=0.6)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    return save_figure(figure, path)
+
+
+def entries(flag: str, text: str) -> list[str]:
+    """The parts of "1,2,5"; RequestError if there is none."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise RequestError(f"{flag} needs one value or more, with commas between them, or none.")
+    return parts
+
+
+def main(
+    model: Annotated[str, typer.Option(metavar="KEY|FOLDER", help="Whose samples to measure.")],
+    count: Annotated[int, typer.Option("-n", metavar="N", help="Pictures a row.")] = 1000,
+    steps: Annotated[str, typer.Option(help="Numbers of denoising steps; none for no such curve.")] = STEPS,
+    samplers: Annotated[str, typer.Option(help="Samplers of the curves over steps.")] = ",".join(SAMPLERS),
+    guidance: Annotated[str, typer.Option(help="Guidance scales; none for no such curve.")] = GUIDANCE,
+    seed: Annotated[int, typer.Option(help="Of the first picture; picture k has this seed + k.")] = 0,
+    reference: Annotated[str, typer.Option(help="What to measure against: train or test pictures.")] = "train",
+    classifier: Annotated[
+        Path | None, typer.Option(help="Folder of the classifier's checkpoint.  [default: the shipped one]")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Data folder, as in every training script.")] = Path("data"),
+    checkpoints: Annotated[Path, typer.Option(help="Folder with a checkpoint folder for each model.")] = CHECKPOINTS,
+    out: Annotated[Path | None, typer.Option(help="Folder for the curves.  [default: the checkpoint's own]")] = None,
+    samples: Annotated[Path, typer.Option(help="Folder for the samples.")] = Path("runs/evaluate"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of the sampling: fp32, bf16 or fp16.")] = "fp32",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 is all of them.")] = 0,
+) -> None:
+    """Measure a model at many step counts with every sampler, and at several guidances, and draw the curves.
+
+    Each row is kept as soon as it is measured: the same command again goes on where the last one was stopped, and one
+    with other grids adds to what is there. For example, in minutes on two CPU cores:
+
+        python -m train.curves --model attention_unet -n 500 --steps 2,5,10,20 --samplers ddim,dpmpp
+    """
+    validate.choice("reference", reference, SPLITS)
+    validate.whole_number("-n", count, LEAST, 50_000)
+    if threads:
+        torch.set_num_threads(threads)
+    folder = catalog.find(model, checkpoints)
+    generator = Generator.from_folder(folder, device, precision)
+    curves: dict[str, list[Draw]] = {}  # by the column that they are over
+    if steps != "none":
+        grid = itertools.product(entries("--samplers", samplers), entries("--steps", steps))
+        curves["steps"] = [Draw.of(generator, sampler, number, None, seed) for sampler, number in grid]
+    if guidance != "none" and generator.classes:
+        curves["guidance_scale"] = [
+            Draw.of(generator, None, None, scale, seed) for scale in entries("--guidance", guidance)
+        ]
+    if not curves:
+        raise RequestError("There is no curve to measure; name --steps, or --guidance for a model with classes.")
+    judge = Judge(data, load_splits(data, generator.info), reference, load_classifier(classifier, device), None)
+    floor = judge.floor(count)
+    if floor["n"] != count:
+        raise RequestError(
+            f"There are only {floor['n']:,} real pictures for the floor; choose -n {floor['n']} or less."
+        )
+    title = f"{generator.key}: {count:,} pictures against {judge.conditions()['reference']['source']}"
+    with alone(samples / f"curves-{generator.key}"):  # not in a checkpoint's folder, which holds no lock
+        for x, draws in curves.items():
+            table = Table((out or folder) / f"quality_{x.removesuffix('_scale')}.csv")
+            for draw in tqdm(draws, unit="row", desc=table.path.stem):
+                settings = settings_of(draw, generator, judge, count)
+                if not table.select(settings):
+                    table.add(settings | measure(draw, generator, judge, count, floor["figures"], samples))
+            alike = table.select({name: value for name, value in settings.items() if name not in ("sampler", x)})
+            figure = draw_curves(alike, x, table.path.with_suffix(".png"), title)
+            print(f"Wrote {table.path} and {figure.name}, which shows {len(alike)} of its rows.")
+
+
+if __name__ == "__main__":
+    run_app(main)
