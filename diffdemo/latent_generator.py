@@ -57,11 +57,15 @@ class LatentGenerator(Generator):
         """What is left of pictures, (N, H, W, 3) uint8, after encoding and decoding: the same shape and type."""
         return self.decode(self.encode(pictures))
 
-    @torch.inference_mode()
     def class_probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """(N, classes) float32: how much the classifier on the latents believes in each class of `classes`."""
-        latents = torch.from_numpy(self.encode(pictures)).to(self.device)
-        return self.network.classify(latents).float().softmax(dim=1).cpu().numpy()
+        return self.latent_probabilities(self.encode(pictures))
+
+    @torch.inference_mode()
+    def latent_probabilities(self, latents: np.ndarray) -> np.ndarray:
+        """As `class_probabilities`, of standardised latents (N, D)."""
+        states = torch.as_tensor(np.asarray(latents), dtype=torch.float32).to(self.device)
+        return self.network.classify(states).float().softmax(dim=1).cpu().numpy()
 
     @torch.inference_mode()
     def _decode(self, latents: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from diffdemo.checkpoint import (
 )
 from diffdemo.data import Dataset
 from diffdemo.errors import CheckpointError
-from diffdemo.generator import to_pixels
+from diffdemo.generator import Generator, to_pixels
+from diffdemo.latent_map import make_map, save_map
 from diffdemo.latent_space import measure
 from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.registry import spec
@@ -95,7 +96,7 @@ def describe(network: LatentDiffusion, classes: tuple[str, ...], training: dict)
 
 
 def finish(folder: Path, train_data: Dataset, test_data: Dataset, device: torch.device) -> None:
-    """End a run: measure the checkpoint as it was written, and write the figures into it.
+    """End a run: measure the checkpoint as it was written, and write the figures and the map of its latents into it.
 
     Latents of an autoencoder that has no trained denoiser yet are standardised here; a trained one has its own.
     """
@@ -106,6 +107,7 @@ def finish(folder: Path, train_data: Dataset, test_data: Dataset, device: torch.
         network, info = load_network(folder)  # in half precision, as everyone will get it
     info = replace(info, metrics=measure(network.to(device), train_data, test_data))
     write_json(folder / CONFIG, asdict(info))
+    save_map(folder, make_map(Generator.for_network(network, info, device), test_data))
 
 
 def draw_autoencoder(folder: Path, data: Path) -> None:

@@ -1,0 +1,241 @@
+"""The Latent space tab in a real browser, and its endpoints."""
+
+import json
+import shutil
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from page_helpers import fill
+from PIL import Image
+from playwright.sync_api import Page
+from torchvision.datasets import CIFAR10
+
+from benchmarks.browser import open_shelf, served, viewer, wait_for_run
+from diffdemo.data import create_cat_dog_dataset, make_toy_dataset
+from diffdemo.latent_map import LatentMap, interpolate, load_map
+from diffdemo.ui import latent
+from diffdemo.ui.runs import Stops
+from diffdemo.ui.shelf import Shelf
+from train import latent_map as command
+
+PICTURE = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+MAP, POINT, STRIP = "#latent-map .latent_map", "#latent-point .latent_point", "#latent-strip .latent_strip"
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> Path:
+    folder = make_toy_dataset(tmp_path_factory.mktemp("toy"), per_class=80)
+    (folder / "cifar10" / "name.txt").unlink()  # without a name the pictures are CIFAR-10, which may be downloaded
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """The page's data folder; there is nothing in it until a test puts something there."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def shelf(all_checkpoints, toy, tmp_path_factory):
+    """One model of latents with a map of 40 points, and one of pixels."""
+    root = tmp_path_factory.mktemp("mapped")
+    for key in ("simple_unet", "latent_diffusion"):
+        shutil.copytree(all_checkpoints / key, root / key)
+    command.main(root / "latent_diffusion", toy, 40, "cpu")
+    return open_shelf(root)
+
+
+@pytest.fixture(scope="module")
+def address(shelf, data):
+    with served(shelf, data=data) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def latent_map(shelf) -> LatentMap:
+    return load_map(shelf.folder / "latent_diffusion")
+
+
+@pytest.fixture
+def model(shelf):
+    return shelf["latent_diffusion"]
+
+
+def open_latent(page: Page) -> None:
+    page.get_by_role("tab", name="Latent space").click()
+    wait_for_run(page, "latent")
+    page.wait_for_selector(f"{POINT}[data-of]")
+
+
+def canvases(page: Page, selector: str) -> np.ndarray:
+    """What these canvases show, (N, 32, 32, 3) uint8."""
+    pixels = page.evaluate(
+        """selector => [...document.querySelectorAll(selector)].map(
+            canvas => [...canvas.getContext("2d").getImageData(0, 0, 32, 32).data])""",
+        selector,
+    )
+    return np.array(pixels, np.uint8).reshape(-1, 32, 32, 4)[..., :3]
+
+
+def position(page: Page, index: int) -> list[float]:
+    return page.evaluate("([map, index]) => document.querySelector(map).positionOf(index)", [MAP, index])
+
+
+def click(page: Page, index: int) -> None:
+    x, y = position(page, index)
+    page.locator(f"{MAP} canvas").click(position={"x": x, "y": y})
+    page.wait_for_selector(f"{POINT}[data-of='{index}']")
+
+
+def test_a_click_on_the_map_shows_what_lies_there(open_page, model, latent_map):
+    page = open_page()
+    open_latent(page)
+    for index in (11, 30):
+        click(page, index)
+        nearest, distances = latent_map.neighbours(latent_map.latents[index], 5, leave_out=index)
+        decoded = model.decode(latent_map.latents[[index, *nearest]])
+        assert np.array_equal(canvases(page, f"{POINT} .decoded canvas"), decoded[:1])
+        assert np.array_equal(canvases(page, f"{POINT} .neighbour canvas"), decoded[1:])
+        assert page.locator(f"{POINT} .distance").all_inner_texts() == [f"{distance:.1f}" for distance in distances]
+        shares = model.latent_probabilities(latent_map.latents[[index]])[0]
+        shown = page.locator(f"{POINT} .share-number").all_inner_texts()
+        assert shown == [f"{round(100 * float(share))} %" for share in shares]
+        assert page.inner_text(f"{POINT} h3") == f"Point {index}, {('cat', 'dog')[latent_map.labels[index]]}"
+    page.locator(f"{POINT} .neighbour").nth(1).click()
+    page.wait_for_selector(f"{POINT}[data-of='{nearest[1]}']")
+    assert page.get_attribute(MAP, "data-selected") == str(nearest[1])
+
+
+def test_arrow_keys_go_to_the_nearest_point_in_their_direction_and_letters_set_the_ends(open_page, model, latent_map):
+    page = open_page()
+    open_latent(page)
+    page.get_by_role("button", name="t-SNE").click()
+    click(page, 5)
+    places = np.array([position(page, index) for index in range(len(latent_map))])
+    chosen = 5
+    for key, towards in {"ArrowRight": (1, 0), "ArrowUp": (0, -1), "ArrowLeft": (-1, 0), "ArrowDown": (0, 1)}.items():
+        away = places - places[chosen]
+        along, aside = away @ towards, np.abs(away @ towards[::-1])
+        ahead = np.where((along > 0.01) & (aside <= along), np.hypot(*away.T), np.inf)
+        chosen = int(np.argmin(ahead)) if np.isfinite(ahead).any() else chosen
+        page.keyboard.press(key)
+        page.wait_for_selector(f"{POINT}[data-of='{chosen}']")
+    page.keyboard.press("a")
+    click(page, 17)
+    page.keyboard.press("b")
+    page.wait_for_selector(f"{STRIP}[data-of='{chosen}-17']")
+    expected = model.decode(interpolate(*latent_map.latents[[chosen, 17]], 9))
+    assert np.array_equal(canvases(page, f"{STRIP} canvas"), expected)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="GIF", exact=True).locator("visible=true").click()
+    assert download.value.suggested_filename == f"latent-{chosen}-17.gif"
+    assert Image.open(download.value.path()).n_frames > 9
+
+
+def test_a_samples_path_is_drawn_as_it_comes_and_only_on_the_pca_map(open_page, model):
+    page = open_page()
+    open_latent(page)
+    previous = page.get_attribute(viewer("latent"), "data-run")
+    fill(page, Steps=6, Seed=3)
+    page.get_by_role("radio", name="cat", exact=True).locator("visible=true").check()
+    page.get_by_role("button", name="Draw a path").click()
+    wait_for_run(page, "latent", previous)
+    page.wait_for_selector(f"{MAP}[data-path='7']")
+    expected = model.sample("cat", steps=6, seeds=[3])
+    assert np.array_equal(canvases(page, f"{viewer('latent')} .x0 canvas"), expected)
+    with_path = page.locator(f"{MAP} canvas").screenshot()
+    page.locator(f"{viewer('latent')} .scrubber").evaluate("s => { s.value = 0; s.dispatchEvent(new Event('input')); }")
+    page.wait_for_selector(f"{viewer('latent')}[data-shown='0']")
+    assert page.locator(f"{MAP} canvas").screenshot() != with_path  # the dot has gone back to the noise
+    page.get_by_role("button", name="t-SNE").click()
+    assert "cannot place new points, so paths" in page.inner_text(f"{MAP} .map-note")
+    fill(page, Steps=0)
+    page.get_by_role("button", name="Draw a path").click()
+    page.get_by_test_id("toast-body").filter(has_text="steps must be a whole number from 1 to 1000, not 0").wait_for()
+
+
+def test_an_upload_is_placed_and_reconstructed_on_a_phone_too(open_page, model, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "mine.png")
+    (tmp_path / "broken.png").write_text("no picture")
+    page = open_page()
+    open_latent(page)
+    upload = page.locator("[role=tabpanel]:visible input[type=file]").first
+    upload.set_input_files(str(tmp_path / "broken.png"))
+    page.get_by_test_id("toast-body").filter(has_text="broken.png cannot be read as a picture").wait_for()
+    upload.set_input_files(str(tmp_path / "mine.png"))
+    page.wait_for_selector(f"{POINT}[data-of='-1']")
+    assert np.array_equal(canvases(page, f"{POINT} .original canvas")[0], PICTURE)
+    assert np.array_equal(canvases(page, f"{POINT} .decoded canvas"), model.reconstruct(PICTURE[None]))
+    assert all(0 < at < 600 for at in position(page, -1))
+    page.get_by_role("button", name="Set as B").click()
+    page.wait_for_selector(f"{STRIP}[data-of$='--1']")
+    assert np.array_equal(canvases(page, f"{STRIP} canvas")[-1:], model.reconstruct(PICTURE[None]))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
+    for node in page.locator("[role=tabpanel]:visible").locator("canvas:visible, button:visible").all():
+        box = node.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    click(page, 8)
+
+
+def test_endpoints_do_what_the_tab_does(address, model, latent_map, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "mine.png")
+    client = Client(address, verbose=False)
+    whole = client.predict(api_name="/latent_map")
+    np.testing.assert_allclose([point["tsne"] for point in whole["points"]], latent_map.tsne, rtol=1e-5)
+    restored, _, numbers = client.predict(9, api_name="/latent_point")
+    assert np.array_equal(np.array(Image.open(restored)), model.decode(latent_map.latents[[9]])[0])
+    np.testing.assert_allclose(numbers["pca"], whole["points"][9]["pca"], rtol=1e-5)
+    assert numbers["neighbours"][0]["index"] == latent_map.neighbours(latent_map.latents[9], leave_out=9)[0][0]
+
+    restored, _, numbers = client.predict(handle_file(tmp_path / "mine.png"), api_name="/place")
+    assert np.array_equal(np.array(Image.open(restored)), model.reconstruct(PICTURE[None])[0])
+    np.testing.assert_allclose(numbers["pca"], latent_map.place(model.encode(PICTURE[None]))[0], rtol=1e-4)
+    assert numbers["tsne"] is None
+
+    pictures, film = client.predict(2, 31, 5, api_name="/interpolate")
+    expected = model.decode(interpolate(*latent_map.latents[[2, 31]], 5))
+    assert [picture["caption"] for picture in pictures] == ["0 %", "25 %", "50 %", "75 %", "100 %"]
+    assert np.array_equal([np.array(Image.open(picture["image"])) for picture in pictures], expected)
+    assert Path(film).name == "latent-2-31.gif"
+
+    sample, settings = client.predict("dog", 4, "8", "ddpm", 1.5, api_name="/latent_path")
+    *_, last = model.denoise("dog", steps=4, seeds=[8], sampler="ddpm", guidance_scale=1.5)
+    assert np.array_equal(np.array(Image.open(sample)), model.images(last.x_prev)[0])
+    np.testing.assert_allclose(settings["path"][-1], latent_map.place(last.x_prev.numpy())[0], rtol=1e-5)
+    assert len(settings["path"]) == 5
+    with pytest.raises(AppError, match="point must be a whole number from 0 to 39, not 40"):
+        client.predict(40, api_name="/latent_point")
+
+
+def test_originals_can_be_fetched_and_a_failure_is_one_sentence(open_page, toy, data, latent_map, monkeypatch):
+    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    page = open_page()
+    open_latent(page)
+    assert page.locator(f"{POINT} .original").count() == 0
+    page.get_by_role("button", name="Download CIFAR-10").click()
+    page.get_by_test_id("toast-body").filter(
+        has_text="The data folder holds no data and CIFAR-10 cannot be downloaded"
+    ).wait_for()
+    shutil.copytree(toy / "cifar10", data / "cifar10")
+    page.get_by_role("button", name="Download CIFAR-10").click()
+    page.wait_for_selector(f"{POINT} .original canvas")
+    assert page.get_by_role("button", name="Download CIFAR-10").count() == 0
+    click(page, 21)
+    expected = create_cat_dog_dataset(toy)[1].images[latent_map.index[21]]
+    assert np.array_equal(canvases(page, f"{POINT} .original canvas")[0], expected)
+
+
+def test_without_a_map_the_tab_says_how_to_make_one_and_without_the_model_there_is_no_tab(all_checkpoints, shelf):
+    bare = Shelf({"latent_diffusion": shelf["latent_diffusion"]}, {}, all_checkpoints)
+    with gr.Blocks() as page:
+        assert latent.add(bare, Stops()) is None
+    shown = json.dumps(page.get_config_file(), default=str)
+    assert "has no map of its latent space; make one with python" in shown and "latent-map" not in shown
+    with gr.Blocks() as page:
+        assert latent.add(Shelf({"simple_unet": shelf["simple_unet"]}, {}), Stops()) is None
+    assert "Latent space" not in json.dumps(page.get_config_file(), default=str)
