@@ -76,18 +76,28 @@ def test_every_pair_has_its_rows_and_the_mean_of_its_difference(shelf):
 
 
 def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_none(shelf):
-    model = shelf["simple_unet"]
-    metrics = {"fid": {"value": 41.237, "n": 10000}, "class_agreement": 0.5}
-    measured = Generator(model.network, replace(model.info, metrics=metrics), "cpu")
-    both = Shelf({"simple_unet": measured, "attention_unet": shelf["attention_unet"]}, {})
+    def with_figures(key: str, metrics: dict) -> Generator:
+        return Generator(shelf[key].network, replace(shelf[key].info, metrics=metrics), "cpu")
+
+    def figure(value: float, n: int) -> dict:
+        return {
+            "value": value,
+            "floor": 0.5,
+            "measured": f"n = {n} against this; ddim, {n} steps, guidance 1; classifier",
+        }
+
+    first = with_figures("simple_unet", {"fid": figure(41.237, 10), "recall": figure(0.25, 10), "class_agreement": 0.5})
+    second = with_figures("attention_unet", {"fid": figure(30.0, 20), "recall": figure(0.75, 10)})
+    both = Shelf({"simple_unet": first, "attention_unet": second}, {})
     lanes = start(both, "cat", "5", 1, True, SIDE, ("attention_unet", 3, "ddim", 2))
     list(stream(lanes))
     rows = dict(line.strip("| ").split(" | ", 1) for line in table(lanes).splitlines()[2:])
     assert rows["parameters"] == "71,228 | 75,708"
     assert rows["network evaluations"] == "3 | 6"
-    assert rows["fid value"] == r"41.24 | \-"
-    assert rows["fid n"].startswith("10000 |")
-    assert rows["class agreement"].startswith("0.5 |")
+    assert rows["recall"] == r"0.25 \(real: 0.5\) | 0.75 \(real: 0.5\)"
+    # measured with different n: they never share a row
+    assert rows["FID, n = 10 against this; classifier"] == r"41.24 \(real: 0.5\) | \-"
+    assert rows["FID, n = 20 against this; classifier"] == r"\- | 30 \(real: 0.5\)"
     assert "quality figures" in table(start(shelf, "cat", "5", 1, True, SIDE))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from diffdemo import validate
 from diffdemo.comparison import compare
+from diffdemo.measured import measured
 from diffdemo.raster import image_grid
 from diffdemo.ui import wiring
 from diffdemo.ui.lanes import Lane
@@ -65,24 +66,19 @@ def table(lanes: Sequence[Lane]) -> str:
 
 
 def _quality(lanes: Sequence[Lane]) -> list[tuple[str, list[str]]]:
-    """A row for each figure that any of the checkpoints has; figures of different names never share one."""
-    figures = [flat(lane.model.info.metrics) for lane in lanes]
-    names = dict.fromkeys(name for measured in figures for name in measured)
-    if not names:
+    """A row for each figure that any of the checkpoints has; figures measured in different ways never share one."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for place, lane in enumerate(lanes):
+        for figure in measured(lane.model.info.metrics):
+            row = rows.setdefault((figure.title, figure.conditions), ["-"] * len(lanes))
+            row[place] = wiring.plain(figure.text)
+    if not rows:
         return [("quality figures", ["-" for _ in lanes])]
-    return [(wiring.plain(name), [wiring.plain(measured.get(name, "-")) for measured in figures]) for name in names]
-
-
-def flat(metrics: dict, prefix: str = "") -> dict[str, str]:
-    """Nested figures as "name part": text."""
-    texts = {}
-    for name, value in metrics.items():
-        name = f"{prefix}{name}".replace("_", " ")
-        if isinstance(value, dict):
-            texts |= flat(value, f"{name} ")
-        else:
-            texts[name] = f"{value:,.4g}" if isinstance(value, float) else str(value)
-    return texts
+    titles = [title for title, _ in rows]
+    return [
+        (wiring.plain(f"{title}, {conditions}" if titles.count(title) > 1 else title), cells)
+        for (title, conditions), cells in rows.items()
+    ]
 
 
 def pair_of(lanes: Sequence[Lane], pair: str) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, str]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from diffdemo import validate
 from diffdemo.errors import DiffdemoError, RequestError
+from diffdemo.measured import measured, number
 from diffdemo.training_log import HISTORY_COLUMNS, Moment, Progress, Record, install_command, moving_mean, runs
 from diffdemo.ui import wiring
 from diffdemo.ui.api import text
-from diffdemo.ui.comparisons import flat
 from diffdemo.ui.components.curves import Series, curves, plot, remark
 from diffdemo.ui.components.moments import moment, moments, timeline
 from diffdemo.ui.settings import FAVOURITE
@@ -145,22 +145,37 @@ def in_words(progress: Progress, reached: dict) -> str:
 
 
 def tables(training: dict, metrics: dict) -> str:
-    """The figures that were measured and the facts of the training, as Markdown."""
-    parts, seen = [], training.get("images_seen")
-    training = training | ({"images_seen": f"{seen:,}"} if isinstance(seen, int) else {})
-    for heading, content in (("Quality", metrics), ("Training", training)):
-        rows = [(name, value) for name, value in flat(content).items() if value != "None" and _worth_a_row(name)]
-        cells = [f"| {wiring.plain(name)} | {wiring.plain(value)} |" for name, value in rows]
-        empty = f"{heading}: nothing has been measured yet."
-        parts.append("\n".join([f"| {heading} | |", "| --- | ---: |", *cells]) if rows else empty)
-    return "\n\n".join(parts)
+    """The figures that were measured, each with how, and the facts of the training, as Markdown."""
+    quality = [(figure.title, figure.text, figure.how) for figure in measured(metrics)]
+    facts = [(name.replace("_", " "), number(value)) for name, value in earlier(training).items() if value is not None]
+    return "\n\n".join(
+        [
+            _table(("Quality", "", "how it was measured"), quality),
+            _table(("Training", ""), facts),
+        ]
+    )
 
 
-def _worth_a_row(name: str) -> bool:
-    """Commands have a field of their own, and of earlier training people ask how much there was."""
-    if "started from" in name:
-        return name.endswith(("images seen", "minutes"))
-    return not name.endswith("command")
+def earlier(training: dict, before: str = "") -> dict:
+    """The facts of a training, and of those it is built on how much there was; commands have a field of their own."""
+    facts = {}
+    for name, value in training.items():
+        if isinstance(value, dict):
+            facts |= earlier(value, f"{before}{name} ")
+        elif name != "command" and (not before or name in ("images_seen", "minutes")):
+            facts[before + name] = value
+    return facts
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return f"{heads[0]}: nothing has been measured yet."
+    lines = [
+        heads,
+        ("---", "---:", *["---"] * (len(heads) - 2)),
+        *([wiring.plain(cell) for cell in row] for row in rows),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def on_display(name: str, record: Record) -> tuple:

@@ -1,0 +1,157 @@
+"""Write the model card of each checkpoint from what its config.json says: `python -m train.cards`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffdemo import CHECKPOINTS, catalog
+from diffdemo.atomic import write_atomically
+from diffdemo.checkpoint import CONFIG, CheckpointInfo
+from diffdemo.classifier import KEY as CLASSIFIER
+from diffdemo.classifier import ClassifierInfo, load_classifier
+from diffdemo.errors import TrainingError
+from diffdemo.measured import NAMES, Figure, measured, number
+from train.flags import run_app
+
+CARD = "README.md"
+PICTURES = ("figures/samples_grid.png", "samples/final.png", "confusion.png")  # the first that is there is shown
+FACTS = {
+    "images_seen": "pictures seen",
+    "minutes": "minutes",
+    "hardware": "hardware",
+    "precision": "precision",
+    "batch_size": "batch size",
+    "lr": "peak learning rate",
+    "ema_decay": "EMA decay",
+    "loss": "training loss",
+    "val_loss": "validation loss",
+    "peak_memory_mib": "memory, MiB",
+    "command": "command",
+}
+
+
+def card(info: CheckpointInfo | ClassifierInfo, picture: str = "") -> str:
+    """The model card of a checkpoint, in the hub's format: its metadata as YAML, and Markdown.
+
+    `picture` is what to show of it, a path inside the checkpoint's folder.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    diffusion = isinstance(info, CheckpointInfo)
+    title = info.spec.title if diffusion else "Classifier"
+    task = "unconditional-image-generation" if diffusion else "image-classification"  # the hub has none by class
+    rows = [figure for figure in measured(info.metrics) if figure.name in NAMES]
+    data = ModelCardData(
+        model_name=f"diffdemo {info.key}",
+        license="mit",
+        library_name="diffdemo",
+        datasets=["cifar10"],
+        tags=["pytorch", "safetensors", "cifar10", *(["diffusion"] if diffusion else [])],
+        pipeline_tag=task,
+        eval_results=[
+            EvalResult(
+                task_type=task,
+                dataset_type="cifar10",
+                dataset_name="CIFAR-10",
+                metric_type=NAMES[figure.name][1],
+                metric_name=figure.title,
+                metric_value=figure.value,
+                metric_args={"measured": figure.how} if figure.how else None,
+            )
+            for figure in rows
+        ]
+        or None,
+    )
+    parts = [f"---\n{data.to_yaml()}\n---", f"# {title}", "\n".join(_about(info))]
+    if picture:
+        parts.append(f"![{title}]({picture})")
+    parts += ["## Training", _training(info)]
+    if rows:
+        heads = ("figure", "value", "real pictures", "how")
+        parts += ["## Measured", _table(heads, [_cells(figure) for figure in rows])]
+    if diffusion:
+        parts += ["## Use", _use(info)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(info: CheckpointInfo | ClassifierInfo) -> list[str]:
+    classes = ", ".join(info.classes) or "none, it is unconditional"
+    lines = [f"- parameters: {info.parameters:,}", f"- classes: {classes}"]
+    if isinstance(info, CheckpointInfo):
+        schedule, defaults = info.diffusion["schedule"], info.defaults
+        lines += [
+            f"- denoises: {info.spec.space}; predicts: {info.diffusion['prediction']}; schedule: {schedule['kind']}, "
+            f"{schedule['steps']} steps",
+            f"- shown with: {defaults['sampler']}, {defaults['steps']} steps, guidance {defaults['guidance_scale']:g}",
+        ]
+    settings = ", ".join(f"{name} {_plain(value)}" for name, value in info.model.items())
+    return [*lines, f"- network: {settings}"]
+
+
+def _training(info: CheckpointInfo | ClassifierInfo) -> str:
+    """A table of each stage of the training, the first one first; an autoencoder's before what was built on it."""
+    rows = []
+    for part, training in (("autoencoder: ", info.training.get("autoencoder")), ("", info.training)):
+        stages = []
+        while training:
+            stages.insert(0, training)
+            training = training.get("started_from")
+        rows += [
+            (part + label, _value(stage[name]))
+            for stage in stages
+            for name, label in FACTS.items()
+            if stage.get(name) is not None
+        ]
+    return _table(("what", "value"), rows)
+
+
+def _use(info: CheckpointInfo) -> str:
+    chosen = f'"{info.classes[0]}", ' if info.classes else ""
+    return (
+        "```python\nimport diffdemo\n\n"
+        f'model = diffdemo.load("{info.key}")\n'
+        f"images = model.sample({chosen}seeds=[0, 1])  # (2, 32, 32, 3) uint8\n```"
+    )
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
+    return figure.title, number(figure.value), "" if figure.floor is None else number(figure.floor), figure.how
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _value(value: object) -> str:
+    return f"`{value}`" if "python -m" in str(value) else number(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {_plain(part)}" for name, part in value.items()) + ")"
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def main(
+    checkpoints: Annotated[Path, typer.Option(help="Folder with a checkpoint folder for each model.")] = CHECKPOINTS,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether every card is up to date.")] = False,
+) -> None:
+    """Write README.md, the model card, into every checkpoint folder."""
+    infos = dict(catalog.available(checkpoints))
+    if (checkpoints / CLASSIFIER / CONFIG).is_file():
+        infos[CLASSIFIER] = load_classifier(checkpoints / CLASSIFIER, "cpu").info
+    for key, info in infos.items():
+        folder = checkpoints / key
+        shown = next((name for name in PICTURES if (folder / name).is_file()), "")
+        path, text = folder / CARD, card(info, shown)
+        if check and (not path.is_file() or path.read_text("utf-8") != text):
+            raise TrainingError(f"{path} does not say what {CONFIG} says; write it again with python -m train.cards.")
+        if not check:
+            write_atomically(path, lambda unfinished, text=text: unfinished.write_text(text, "utf-8"))
+            print(f"Wrote {path}.")
+
+
+if __name__ == "__main__":
+    run_app(main)
