@@ -96,8 +96,8 @@ def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_
     assert rows["network evaluations"] == "3 | 6"
     assert rows["recall"] == r"0.25 \(real: 0.5\) | 0.75 \(real: 0.5\)"
     # measured with different n: they never share a row
-    assert rows["FID, n = 10 against this; classifier"] == r"41.24 \(real: 0.5\) | \-"
-    assert rows["FID, n = 20 against this; classifier"] == r"\- | 30 \(real: 0.5\)"
+    assert rows["FID, n = 10 against this; classifier"] == r"41.24 \(real: 0.5\) | -"
+    assert rows["FID, n = 20 against this; classifier"] == r"- | 30 \(real: 0.5\)"
     assert "quality figures" in table(start(shelf, "cat", "5", 1, True, SIDE))
 
 
