@@ -1,6 +1,7 @@
 """Training images per second: the naive way and ours, on the same network, in the same run.
 
-    python -m benchmarks.training_speed [--seconds 20] [--rounds 3] [--model simple_unet] [--threads 0]
+    python -m benchmarks.training_speed [--seconds 20] [--rounds 3] [--model simple_unet] [--size small]
+        [--batch-size 64] [--threads 0]
 
 Naive is what a first script does: fp32 in NCHW, a DataLoader that decodes one picture at a time, an optimizer looping
 over parameters, and `.item()` in every step. Ours is `train.loop` as it ships. The two take turns, so that a machine
@@ -26,8 +27,7 @@ from diffdemo.schedule import NoiseSchedule
 from train.denoising import DenoisingTask
 from train.loop import Trainer
 from train.settings import Settings
-
-BATCH = 64
+from train.speed import flops_per_image, matmul_ceiling
 
 
 def random_data(count: int = 4096) -> Dataset:
@@ -37,17 +37,17 @@ def random_data(count: int = 4096) -> Dataset:
     return Dataset(images, rng.integers(0, 10, count), CIFAR10_CLASSES, "noise")
 
 
-def new_task(model: str) -> DenoisingTask:
+def new_task(model: str, size: str) -> DenoisingTask:
     torch.manual_seed(0)
     diffusion = Diffusion(NoiseSchedule(), "edm", noise_levels="lognormal")
-    return DenoisingTask(spec(model), spec(model).configure("small"), diffusion, CIFAR10_CLASSES, 0.1)
+    return DenoisingTask(spec(model), spec(model).configure(size), diffusion, CIFAR10_CLASSES, 0.1)
 
 
 class Naive:
     """The straightforward loop."""
 
-    def __init__(self, model: str, data: Dataset, device: torch.device):
-        self.task, self.device = new_task(model), device
+    def __init__(self, task: DenoisingTask, data: Dataset, device: torch.device, batch_size: int):
+        self.task, self.device = task, device
         self.task.to(device)
         self.network = self.task.network
         self.averaged = {name: p.detach().clone() for name, p in self.network.named_parameters()}
@@ -61,7 +61,7 @@ class Naive:
             ]
         )
         pairs = [(augment, image, int(label)) for image, label in zip(data.images, data.labels, strict=True)]
-        self.loader = DataLoader(pairs, BATCH, shuffle=True, collate_fn=_collate)
+        self.loader = DataLoader(pairs, batch_size, shuffle=True, collate_fn=_collate)
         self.random = torch.Generator(device).manual_seed(0)
 
     def steps(self):
@@ -88,9 +88,9 @@ def _collate(samples):
 class Ours:
     """The shipped loop, one step at a time."""
 
-    def __init__(self, model: str, data: Dataset, device: torch.device, compiled: bool):
-        settings = Settings(Path(tempfile.gettempdir()), batch_size=BATCH, compile=compiled, images=10**9)
-        self.trainer = Trainer(new_task(model), settings, data, data, device)
+    def __init__(self, task: DenoisingTask, data: Dataset, device: torch.device, batch_size: int, compiled: bool):
+        settings = Settings(Path(tempfile.gettempdir()), batch_size=batch_size, compile=compiled, images=10**9)
+        self.trainer = Trainer(task, settings, data, data, device)
         self.trainer.start()
 
     def steps(self):
@@ -99,14 +99,14 @@ class Ours:
             yield
 
 
-def images_per_second(steps, seconds: float) -> float:
+def images_per_second(steps, seconds: float, batch_size: int) -> float:
     count, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         next(steps)
         count += 1
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return count * BATCH / (time.perf_counter() - start)
+    return count * batch_size / (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -114,16 +114,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="how long each way trains in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="simple_unet")
+    parser.add_argument("--size", default="small", help="small, reference or tiny")
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 is all of them")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     device, data = choose_device(args.device), random_data()
+    ours = Ours(new_task(args.model, args.size), data, device, args.batch_size, compiled=True)
     ways = {
-        "naive": Naive(args.model, data, device).steps(),
-        "ours": Ours(args.model, data, device, compiled=False).steps(),
-        "ours, compiled": Ours(args.model, data, device, compiled=True).steps(),
+        "naive": Naive(new_task(args.model, args.size), data, device, args.batch_size).steps(),
+        "ours": Ours(new_task(args.model, args.size), data, device, args.batch_size, compiled=False).steps(),
+        "ours, compiled": ours.steps(),
     }
     speeds = {name: [] for name in ways}
     for steps in ways.values():
@@ -131,11 +134,20 @@ def main() -> None:
             next(steps)  # the first steps compile and allocate
     for _ in range(args.rounds):
         for name, steps in ways.items():
-            speeds[name].append(images_per_second(steps, args.seconds))
-    print(f"{args.model}, batch {BATCH}, {device}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}")
+            speeds[name].append(images_per_second(steps, args.seconds, args.batch_size))
+    what = f"{args.model} ({args.size}), batch {args.batch_size}"
+    print(f"{what}, {device}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}")
     for name, values in speeds.items():
         ratios = [value / naive for value, naive in zip(values, speeds["naive"], strict=True)]
         print(f"{name:15} {statistics.median(values):7.1f} images/s   {statistics.median(ratios):.2f} x naive")
+    trainer = ours.trainer
+    flops = flops_per_image(trainer.task, trainer.images[:8], trainer.labels[:8])
+    ceiling = matmul_ceiling(device, trainer.precision)
+    rate = flops * statistics.median(speeds["ours, compiled"])
+    print(
+        f"compiled: {rate / 1e12:.3g} TFLOP/s ({flops / 1e9:.3g} GFLOP an image), {rate / ceiling:.1%} of the "
+        f"{ceiling / 1e12:.3g} that a matrix product reaches here in {trainer.precision}"
+    )
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-import train.loop
 from diffdemo.data import Dataset
 from diffdemo.errors import CheckpointError, TrainingError
+from train.history import BAD_STEPS_IN_A_ROW
 from train.loop import Trainer
 from train.settings import Settings
 from train.state import load_state
@@ -106,7 +106,7 @@ def test_many_bad_steps_in_a_row_stop_the_run_with_a_sentence_and_finite_weights
         TrainingError, match=r"steps had a loss or gradient that is not finite; resume with a lower --lr"
     ):
         run.run()
-    assert run.step <= 7 + 2 * train.loop.BAD_STEPS_IN_A_ROW
+    assert run.step <= 7 + 2 * BAD_STEPS_IN_A_ROW
     assert all(p.isfinite().all() for p in run.parameters)
 
 
@@ -152,7 +152,7 @@ def test_resuming_ends_where_the_uninterrupted_run_ends(tmp_path, data):
         if steps == 17:
             raise KeyboardInterrupt
 
-    part._check_finite = lambda: None
+    part.meter.check_finite = lambda: None
     part._after_epoch, after = (lambda: (after(), stop_after_17())), part._after_epoch
     with pytest.raises(KeyboardInterrupt):
         part.run()
@@ -162,6 +162,24 @@ def test_resuming_ends_where_the_uninterrupted_run_ends(tmp_path, data):
     assert torch.equal(whole.network.weight, again.network.weight)
     assert torch.equal(whole.averaged.module.weight, again.averaged.module.weight)
     assert (tmp_path / "whole/history.csv").read_bytes() == (tmp_path / "part/history.csv").read_bytes()
+
+
+@pytest.mark.parametrize("lr", [1e-4, 0.5])
+def test_of_two_averages_the_better_on_held_out_pictures_becomes_the_checkpoint(tmp_path, data, lr):
+    """With a low learning rate the fast one is ahead; where the weights jump about the slow one is calmer."""
+    task = MeanTask()
+    run = trainer(task, data, tmp_path, lr=lr, decay_start=1.0, ema_decay=0.1, slow_ema_decay=0.8)
+    weights = []
+    task.save_checkpoint = lambda folder, shipped, training: weights.append(shipped) or task.saved.append(training)
+    run.run()
+    losses = [run.held_out.loss(average.module) for average in (run.averaged, run.slow)]
+    better = (run.averaged, run.slow)[losses[1] < losses[0]]
+    assert (better is run.slow) == (lr == 0.5)
+    assert all(torch.equal(weights[-1][name], value) for name, value in better.module.state_dict().items())
+    assert task.saved[-1]["ema_decay"] == better.decay
+    assert task.saved[-1]["average_losses"] == {"0.1": round(losses[0], 6), "0.8": round(losses[1], 6)}
+    again = trainer(MeanTask(), data, tmp_path, lr=lr, decay_start=1.0, ema_decay=0.1, slow_ema_decay=0.8, resume=True)
+    assert torch.equal(again.slow.module.weight, run.slow.module.weight)
 
 
 def test_resuming_a_run_of_another_network_is_refused(tmp_path, data):

@@ -1,6 +1,9 @@
 """`python -m train.all`: how time is divided, what becomes of failures, and one real run of everything."""
 
+import importlib
 import json
+import sys
+from dataclasses import replace
 
 import pytest
 from sentences import refused
@@ -8,17 +11,22 @@ from training_helpers import Script
 
 import diffdemo
 import train.all
+import train.plans
 from diffdemo import registry
 from diffdemo.data import make_toy_dataset
 from diffdemo.errors import TrainingError
-from train.all import PARTS, Options, Part, Plan
+from train.all import Options
+from train.flags import run_command
+from train.plans import FIRST_OVERHEAD, PLANS, Part, Plan
+
+PARTS = PLANS["usual"]
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that stands still until it is moved: clock(minutes)."""
     now = [1000.0]
-    monkeypatch.setattr(train.all.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(train.plans.time, "monotonic", lambda: now[0])
 
     def move(minutes: float) -> None:
         now[0] += 60 * minutes
@@ -34,15 +42,26 @@ def test_time_is_divided_by_shares_and_start_up_is_taken_off(clock):
     first, second, third = chosen = parts(3, 1, 1)
     plan = Plan(chosen, 25)
     minutes = plan.minutes(first)
-    assert minutes == pytest.approx(15 - train.all.FIRST_OVERHEAD)
+    assert minutes == pytest.approx((25 - 3 * FIRST_OVERHEAD) * 3 / 5)
     clock(minutes + 1)  # starting up and drawing took a minute
     plan.close(first, "done", 60 * (minutes + 1), minutes)
-    assert plan.minutes(second) == pytest.approx((25 - minutes - 1) / 2 - 1)
+    assert plan.minutes(second) == pytest.approx((25 - minutes - 1 - 2 * 1) / 2)
     clock(4)
     plan.close(second, "done", 60 * 4, 3.5)
     assert plan.minutes(third) == pytest.approx(25 - minutes - 1 - 4 - 0.5)
-    clock(4.9)
-    assert plan.minutes(third) == pytest.approx((25 - minutes - 1 - 8.9) / 2)  # too little to take anything off
+    clock(25 - minutes - 1 - 4 - 0.6)
+    assert plan.minutes(third) == pytest.approx(0.6 / 2)  # too little to take anything off
+
+
+def test_what_is_compared_gets_equal_time(clock):
+    first, second, third = [*parts(1), *[replace(part, like="part 0") for part in parts(1, 1)[1:]], *parts(1, 1, 1)[2:]]
+    plan = Plan([first, second, third], 30)
+    clock(13)
+    plan.close(first, "done", 60 * 13, 9.0)
+    assert plan.minutes(second) == 9.0
+    clock(8)
+    assert plan.minutes(second) == pytest.approx(30 - 21 - 4)  # no more than there is
+    assert {part.like for part in PARTS if part.name == "simple_unet"} == {"attention_unet"}
 
 
 def test_a_failure_leaves_its_time_to_the_others(clock):
@@ -50,7 +69,7 @@ def test_a_failure_leaves_its_time_to_the_others(clock):
     plan = Plan(chosen, 40)
     clock(0.5)
     plan.close(first, "failed", 30, 9.7)
-    assert plan.minutes(second) == pytest.approx(39.5 / 3 - train.all.FIRST_OVERHEAD)
+    assert plan.minutes(second) == pytest.approx((39.5 - 2 * FIRST_OVERHEAD) / 3)
     assert plan.left == [second, third]
 
 
@@ -58,7 +77,46 @@ def test_what_is_done_is_not_done_again(clock):
     chosen = parts(1, 1, 2)
     plan = Plan(chosen, 40, {"part 0": {"outcome": "done"}, "part 1": {"outcome": "failed"}})
     assert plan.left == chosen[1:]
-    assert plan.minutes(chosen[1]) == pytest.approx(40 / 3 - train.all.FIRST_OVERHEAD)
+    assert plan.minutes(chosen[1]) == pytest.approx((40 - 2 * FIRST_OVERHEAD) / 3)
+
+
+def test_an_interrupted_part_gets_what_it_was_given_and_the_others_the_rest(clock):
+    first, second = chosen = parts(1, 1)
+    plan = Plan(chosen, 30, {"part 0": {"outcome": "interrupted", "seconds": 180.0, "minutes": 12.0}})
+    assert plan.minutes(first, trained=3.0) == 12.0  # or its learning rate would fall otherwise than it was meant to
+    clock(9.5)
+    plan.close(first, "done", 60 * 9.5, 12.0, trained=3.0)
+    assert plan.minutes(second) == pytest.approx(30 - 9.5 - 0.5)
+    assert Plan(chosen, 30).minutes(first, trained=3.0) == pytest.approx(3 + 15 - FIRST_OVERHEAD)
+
+
+def test_the_plan_for_a_gpu_has_flags_that_its_scripts_take_and_a_pair_that_differs_in_attention_only(monkeypatch):
+    taken = {}
+    for part in PLANS["gpu"]:
+        script = importlib.import_module(part.module)
+        monkeypatch.setattr(sys, "argv", [part.module, *part.flags])
+        run_command(lambda *objects: taken.update({part.name: objects[:2]}), script.Options, script.Settings)  # noqa: B023
+    (first, settings), (other, other_settings) = taken["attention_unet"], taken["simple_unet"]
+    assert (settings, replace(first, model="")) == (other_settings, replace(other, model=""))
+    largest = max(part.share for part in PLANS["gpu"])
+    assert [part.name for part in PLANS["gpu"] if part.share == largest] == ["attention_unet", "simple_unet"]
+    assert all(
+        settings.images > 10**8 and not settings.patience for _, settings in taken.values()
+    )  # the clock ends all
+
+
+@pytest.mark.parametrize("signalled", [False, True])
+def test_a_part_that_hangs_is_stopped_and_one_that_is_interrupted_remembers_its_minutes(
+    tmp_path, monkeypatch, signalled
+):
+    """With a script that only waits in place of one that trains."""
+    monkeypatch.setattr(train.all, "_command", lambda *_: [sys.executable, "-c", "import time; time.sleep(60)"])
+    plan, options = Plan(parts(1), 1), Options(out=tmp_path, grace_minutes=0.001)
+    monkeypatch.setattr(plan, "minutes", lambda *_: 0.005)
+    monkeypatch.setattr(train.all, "LEAST_MINUTES", 0.0)
+    train.all._train(plan.left[0], options, plan, lambda: signalled)
+    assert plan.outcomes["part 0"]["outcome"] == ("interrupted" if signalled else "took too long")
+    assert plan.outcomes["part 0"]["minutes"] == 0.005
 
 
 def test_shares_are_a_flag():
@@ -78,6 +136,8 @@ def test_shares_are_a_flag():
         ({"shares": "ddpm_unet=-1"}, "with a number of 0 or more, not 'ddpm_unet=-1'"),
         ({"shares": ",".join(f"{part.name}=0" for part in PARTS)}, "give at least one a number above 0"),
         ({"images": -1}, "--images must be 0 or more, not -1"),
+        ({"plan": "cpu"}, "--plan must be usual or gpu, not 'cpu'"),
+        ({"grace_minutes": 0.0}, "--grace-minutes must be above 0, not 0.0"),
         ({"max_minutes": 0.0}, "--max-minutes must be above 0, not 0.0"),
     ],
 )

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from diffdemo.errors import TrainingError
-from train.loop import average
+from train.averages import MovingAverage
 from train.randomness import DataOrder, derive_seed
 from train.settings import Settings
+from train.speed import flops_per_image, matmul_ceiling
 from train.state import load_state, optimizer_tensors, restore_optimizer, save_state
+from train.task import Task
 
 
 @given(
@@ -82,9 +84,11 @@ def test_a_cosine_decay_is_half_a_period_after_its_start():
         ("lr", math.nan),
         ("lr", math.inf),
         ("batch_size", 0),
+        ("draw_epochs", 0),
         ("images", 0),
         ("accumulate", -1),
         ("ema_decay", 1.0),
+        ("slow_ema_decay", -0.1),
         ("decay_start", 1.1),
         ("max_minutes", -1),
         ("clip_norm", 0),
@@ -99,14 +103,34 @@ def test_settings_out_of_range_are_refused_by_the_name_of_their_flag(name, value
 
 
 def test_moving_average_follows_its_formula():
-    current, averaged, plain = [torch.zeros(3)], [torch.zeros(3)], 0.0
-    update = average(0.9)
+    network, plain = nn.Linear(1, 1, bias=False), 0.0
+    nn.init.zeros_(network.weight)
+    averaged = MovingAverage(network, 0.9)
+    averaged.update_parameters(network)  # the first is a copy
     for count in range(1, 200):
-        current[0] += 1
-        update(averaged, current, torch.tensor(count))
+        network.weight.data += 1
+        averaged.update_parameters(network)
         decay = min(0.9, (1 + count) / (10 + count))
-        plain = decay * plain + (1 - decay) * float(current[0][0])
-    assert averaged[0].tolist() == pytest.approx([plain] * 3, rel=1e-5)
+        plain = decay * plain + (1 - decay) * network.weight.item()
+    assert averaged.module.weight.item() == pytest.approx(plain, rel=1e-5)
+
+
+def test_arithmetic_of_a_network_is_counted_forward_and_backward():
+    class Products(Task):
+        network = nn.Sequential(nn.Linear(5, 7, bias=False), nn.Linear(7, 11, bias=False))
+
+        def prepare(self, examples, random, train):
+            return examples
+
+        def loss(self, network, batch, labels, random, train):
+            return network(batch).sum()
+
+    task = Products()
+    forward = 2 * (5 * 7 + 7 * 11)
+    # Backward, a product for each layer's weights, and one for what the second passes on to the first.
+    assert flops_per_image(task, torch.ones(4, 5), torch.zeros(4)) == forward + forward + 2 * 7 * 11
+    assert all(parameter.grad is None for parameter in task.network.parameters())
+    assert matmul_ceiling(torch.device("cpu"), "fp32") > 1e8
 
 
 def test_training_state_survives_the_disk_bit_for_bit(tmp_path: Path):

@@ -1,58 +1,28 @@
 """Train every model within one budget of time: `python -m train.all --max-minutes 25 --compile --out runs/all`."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from diffdemo.checkpoint import CONFIG, read_info, write_json
-from diffdemo.errors import CheckpointError, Interrupted, TrainingError
+from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, TrainingError
 from train.denoising import SIZES
 from train.flags import flag, run_command
 from train.install import install
+from train.interrupt import interruptible
+from train.plans import LEAST_MINUTES, PLANS, Part, Plan
 from train.resume import RUN, alone
 
 STATE = "all.json"
-LEAST_MINUTES = 0.05  # below that nothing is trained worth drawing
-FIRST_OVERHEAD = 0.3  # minutes that a script takes besides training, until one of them has shown it
-
-
-@dataclass(frozen=True)
-class Part:
-    """One script's run.
-
-    Attributes:
-        name: of the part and of its folder under --out.
-        module: the script.
-        flags: what makes it train this part.
-        share: of the time, in relation to the others.
-        needs: a part that must have a checkpoint before, named to the script by a flag of the same name.
-        start: the checkpoint it may start from, if that is not called as the part is.
-    """
-
-    name: str
-    module: str
-    flags: tuple[str, ...]
-    share: float
-    needs: str = ""
-    start: str = ""
-
-
-# The pair gets equal time, or comparing it would mean nothing. The latent denoiser is done in a minute or two.
-PARTS = (
-    Part("attention_unet", "train.unet", ("--model", "attention_unet"), 6),
-    Part("simple_unet", "train.unet", ("--model", "simple_unet"), 6),
-    Part("ddpm_unet", "train.unet", ("--model", "ddpm_unet"), 5),
-    Part("multihead_unet", "train.unet", ("--model", "multihead_unet"), 2),
-    Part("patch_unet", "train.patch_unet", (), 3),
-    Part("autoencoder", "train.autoencoder", (), 2, start="latent_diffusion"),
-    Part("latent_diffusion", "train.latent", (), 1, needs="autoencoder"),
-)
+INTERRUPTED = 130  # exit code of a script that was stopped and has saved its run
+LOOK_SECONDS, SAVE_SECONDS = 0.2, 120.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +31,8 @@ class Options:
 
     out: Path = flag(Path("runs/all"), "Folder of the runs, one folder inside it for each part.")
     max_minutes: float = flag(25.0, "For everything together, with start-up and drawing.")
+    plan: str = flag("usual", "usual, or gpu: shares and recipes for half an hour of one large GPU, see docs/gpu.md.")
+    grace_minutes: float = flag(10.0, "A part that takes so much longer than it was given is stopped.")
     images: int = flag(0, "End each part after so many pictures, if its time is not over before; 0 is no such end.")
     shares: str = flag("", "Shares of the time that differ from the usual, such as ddpm_unet=8,patch_unet=0.")
     resume: bool = flag(False, "Go on with the parts in --out that are not done.")
@@ -79,10 +51,15 @@ class Options:
             raise TrainingError(f"--max-minutes must be above 0, not {self.max_minutes}.")
         if self.images < 0:
             raise TrainingError(f"--images must be 0 or more, not {self.images}.")
+        if not 0 < self.grace_minutes < float("inf"):
+            raise TrainingError(f"--grace-minutes must be above 0, not {self.grace_minutes}.")
+        if self.plan not in PLANS:
+            raise TrainingError(f"--plan must be {' or '.join(PLANS)}, not {self.plan!r}.")
 
     def parts(self) -> list[Part]:
         """The parts that get time."""
-        shares = {part.name: part.share for part in PARTS}
+        parts = PLANS[self.plan]
+        shares = {part.name: part.share for part in parts}
         for entry in filter(None, self.shares.split(",")):
             name, _, share = entry.partition("=")
             if name not in shares:
@@ -95,37 +72,7 @@ class Options:
                 raise TrainingError(f"--shares must look like {name}=2, with a number of 0 or more, not {entry!r}.")
         if not any(shares.values()):
             raise TrainingError("--shares leaves no part any time; give at least one a number above 0.")
-        return [replace(part, share=shares[part.name]) for part in PARTS if shares[part.name]]
-
-
-class Plan:
-    """Divides the time that is left among the parts that are left, and remembers what became of each.
-
-    Args:
-        parts: in the order of training.
-        minutes: for all of them.
-        outcomes: {part: {"outcome", "seconds"}} of those that an earlier process dealt with.
-    """
-
-    def __init__(self, parts: Sequence[Part], minutes: float, outcomes: dict[str, dict] | None = None):
-        self.outcomes = outcomes or {}
-        self.left = [part for part in parts if self.outcomes.get(part.name, {}).get("outcome") != "done"]
-        self._end = time.monotonic() + 60 * minutes
-        self._overhead = FIRST_OVERHEAD
-
-    def minutes(self, part: Part) -> float:
-        """What a part may train: its share of what is left, without what its script takes besides."""
-        left = (self._end - time.monotonic()) / 60
-        share = left * part.share / sum(other.share for other in self.left)
-        # Of a share that is hardly longer than starting up, half is still spent on training.
-        return max(share - self._overhead, share / 2)
-
-    def close(self, part: Part, outcome: str, seconds: float, minutes: float) -> None:
-        """A part is over after `seconds`, of which `minutes` were meant for training."""
-        self.left.remove(part)
-        self.outcomes[part.name] = {"outcome": outcome, "seconds": round(seconds, 1)}
-        if outcome == "done":
-            self._overhead = max(0.0, seconds / 60 - minutes)
+        return [replace(part, share=shares[part.name]) for part in parts if shares[part.name]]
 
 
 def main(options: Options, given: set[str]) -> None:
@@ -142,42 +89,71 @@ def main(options: Options, given: set[str]) -> None:
         )
     if options.resume and not state.exists():
         raise TrainingError(f"There is nothing to resume in {options.out}; start without --resume.")
-    with alone(options.out):
+    with alone(options.out), interruptible() as interrupted:
         plan = Plan(parts, options.max_minutes, json.loads(state.read_text("utf-8")) if state.exists() else None)
         write_json(state, plan.outcomes)
         for number, part in enumerate(parts, 1):
             if part not in plan.left:
                 continue
             tqdm.write(f"{part.name}, {number} of {len(parts)}:", file=sys.stderr)
-            _train(part, options, plan)
+            _train(part, options, plan, interrupted)
             write_json(state, plan.outcomes)
+            if plan.outcomes[part.name]["outcome"] == "interrupted":
+                raise Interrupted(f"Interrupted in {part.name}, which is saved; go on with --resume.")
+            if options.install and plan.outcomes[part.name]["outcome"] == "done":
+                _install(part, options)
     print(_table(parts, options.out, plan.outcomes))
     failed = [part.name for part in parts if plan.outcomes[part.name]["outcome"] != "done"]
     if failed:
         raise TrainingError(f"Not trained: {', '.join(failed)}; their messages are above, and --resume tries again.")
 
 
-def _train(part: Part, options: Options, plan: Plan) -> None:
+def _train(part: Part, options: Options, plan: Plan, interrupted: Callable[[], bool]) -> None:
     """Run one part's script to its end, whatever that is."""
+    out = options.out / part.name
+    trained = _trained_minutes(out) if options.resume else 0.0
+    minutes = plan.minutes(part, trained)
     if part.needs and not (options.out / part.needs / CONFIG).exists():
         plan.close(part, f"needs {part.needs}", 0.0, 0.0)
         return
-    minutes = plan.minutes(part)
-    if minutes < LEAST_MINUTES:
+    gone_on_with = plan.outcomes.get(part.name, {}).get("outcome") == "interrupted"  # perhaps only drawing is left
+    if minutes - trained < LEAST_MINUTES and not gone_on_with:
         plan.close(part, "no time left", 0.0, 0.0)
         return
     began = time.monotonic()
+    limit = began + 60 * (minutes - trained + options.grace_minutes)
     process = subprocess.Popen(_command(part, options, minutes))
+    while process.poll() is None and time.monotonic() < limit and not interrupted():
+        time.sleep(LOOK_SECONDS)
+    code = _stop(process)
+    if code == 0:
+        outcome = "done"
+    elif interrupted() or (code == INTERRUPTED and time.monotonic() < limit):
+        outcome = "interrupted"
+    else:
+        outcome = "failed" if time.monotonic() < limit else "took too long"
+    plan.close(part, outcome, time.monotonic() - began, minutes, trained)
+
+
+def _stop(process: subprocess.Popen) -> int:
+    """The exit code of a script; one that still runs is told to save and end first."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
     try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        process.wait()  # it got the same Ctrl-C and saves itself
-        code = 130
-    if code == 130:
-        raise Interrupted(f"Interrupted in {part.name}, which is saved; go on with --resume.")
-    plan.close(part, "failed" if code else "done", time.monotonic() - began, minutes)
-    if options.install and not code and part.name not in {other.needs for other in PARTS}:
+        return process.wait(SAVE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _install(part: Part, options: Options) -> None:
+    """Copy a finished part's checkpoint to where it is wanted; trouble with that costs no other part its time."""
+    if part.name in {other.needs for other in PLANS[options.plan]}:
+        return
+    try:
         install(options.out / part.name, Path(options.install) / part.name)
+    except (DiffdemoError, OSError) as error:
+        tqdm.write(f"{part.name} was not installed: {error}", file=sys.stderr)
 
 
 def _command(part: Part, options: Options, minutes: float) -> list[str]:
@@ -185,11 +161,11 @@ def _command(part: Part, options: Options, minutes: float) -> list[str]:
     command = [sys.executable, "-m", part.module, "--out", str(out)]
     command += ["--data", str(options.data), "--device", options.device, "--threads", str(options.threads)]
     command += ["--precision", options.precision, *["--compile"] * options.compile]
-    command += ["--images", str(options.images)] if options.images else []
+    command += ["--max-minutes", f"{minutes:.3f}"]  # counts what a resumed run has had already
+    ended = ["--images", str(options.images)] if options.images else []
     if options.resume and (out / RUN).exists():
-        # A run's limit counts what it has had already.
-        return [*command, "--max-minutes", f"{minutes + _trained_minutes(out):.3f}", "--resume"]
-    command += ["--max-minutes", f"{minutes:.3f}", "--seed", str(options.seed), *part.flags]
+        return [*command, *ended, "--resume"]
+    command += ["--seed", str(options.seed), *part.flags, *ended]
     if part.needs:
         command += [f"--{part.needs}", str(options.out / part.needs)]
     if options.init_from and (start / CONFIG).exists():
@@ -199,9 +175,15 @@ def _command(part: Part, options: Options, minutes: float) -> list[str]:
 
 def _trained_minutes(folder: Path) -> float:
     try:
-        return read_info(folder).training.get("minutes") or 0.0
+        return _training(folder).get("minutes") or 0.0
     except CheckpointError:
         return 0.0
+
+
+def _training(folder: Path) -> dict:
+    """What a run's checkpoint says of its training; while a denoiser has had none, of the autoencoder's."""
+    training = read_info(folder).training
+    return training if training.get("images_seen") else training.get("autoencoder", training)
 
 
 def _table(parts: Sequence[Part], out: Path, outcomes: dict[str, dict]) -> str:
@@ -210,11 +192,11 @@ def _table(parts: Sequence[Part], out: Path, outcomes: dict[str, dict]) -> str:
     for part in parts:
         folder = out / part.name
         try:
-            info = read_info(folder)
+            training = _training(folder)
         except CheckpointError:
             rows.append((part.name, outcomes[part.name]["outcome"], *["-"] * 5, str(folder)))
             continue
-        figures = map(info.training.get, ("images_seen", "minutes", "images_per_second", "loss", "val_loss"))
+        figures = map(training.get, ("images_seen", "minutes", "images_per_second", "loss", "val_loss"))
         cells = ("-" if value is None else f"{value:,}" for value in figures)
         rows.append((part.name, outcomes[part.name]["outcome"], *cells, str(folder)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

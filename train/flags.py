@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
+from train.distributed import launcher
 
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
@@ -75,7 +76,7 @@ def _fail(sentence: str, code: int) -> NoReturn:
 
 def command_line() -> str:
     """This process's command as it can be typed again."""
-    return shlex.join(["python", "-m", _module_name(), *sys.argv[1:]])
+    return shlex.join([*launcher(), "-m", _module_name(), *sys.argv[1:]])
 
 
 def _module_name() -> str:

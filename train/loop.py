@@ -1,41 +1,31 @@
 """The training loop that every model shares.
 
 A training script brings a `Task`: the network, its loss, and what to draw now and then. The loop does the rest: moving
-average, precision, accumulation, clipping, warm-up and decay, early stopping, saving and resuming.
+averages, precision, accumulation, clipping, warm-up and decay, early stopping, saving and resuming, on one process or
+several (see `train.distributed`).
 """
 
-import contextlib
-import signal
 import time
-from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from diffdemo.data import Dataset
 from diffdemo.device import autocast, choose_precision, hardware_name, peak_memory
-from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, TrainingError
-from train.history import Row, write_history
+from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted
+from train.averages import MovingAverage
+from train.distributed import ALONE, Group
+from train.heldout import HeldOut
+from train.history import Meter, write_history
+from train.interrupt import interruptible
 from train.progress import Progress
 from train.randomness import DataOrder, derive_seed, generator
 from train.settings import Settings
-from train.state import load_state, optimizer_tensors, restore_optimizer, save_state
+from train.state import restore_run, save_run
 from train.task import Task
 
 STEPS_PER_ROW = 50
 STEPS_PER_CHECK = 10
-BAD_STEPS_IN_A_ROW = 10  # a stray overflow happens; this many mean that the run has diverged
-VALIDATION_IMAGES = 1024
-
-
-def average(decay: float):
-    """The moving average of weights with warm-up: in a short run a slow average would still be full of noise."""
-
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
-
-    return update
 
 
 class Trainer:
@@ -48,6 +38,12 @@ class Trainer:
         val_data: held-out pictures, for the validation loss.
         device: where to train.
         resume: go on from `settings.out`, exactly where that run was saved last.
+        group: the processes that train together; by default this one alone.
+
+    Attributes:
+        averaged: the moving average that is drawn on the way.
+        slow: a second one, or None.
+        shipped: the one that becomes the checkpoint.
     """
 
     def __init__(
@@ -58,19 +54,22 @@ class Trainer:
         val_data: Dataset,
         device: torch.device,
         resume: bool = False,
+        group: Group = ALONE,
     ):
-        self.task, self.settings, self.device = task, settings, device
+        self.task, self.settings, self.device, self.group = task, settings, device, group
         self.precision = choose_precision(settings.precision, device)
         self.images, self.labels = train_data.tensors(device)
-        every = max(1, len(val_data) // VALIDATION_IMAGES)
-        self.val_images, self.val_labels = (part[::every][:VALIDATION_IMAGES] for part in val_data.tensors(device))
+        self.held_out = HeldOut(task, val_data, settings.seed, device, self.precision)
+        self.step_images = settings.step_images * group.size
         self.order = DataOrder(len(train_data), settings.seed)
 
         task.to(device)
         if device.type != "mps":
             task.network.to(memory_format=torch.channels_last)
-        self.averaged = AveragedModel(task.network, multi_avg_fn=average(settings.ema_decay))
-        self.averaged.requires_grad_(False)
+        group.share(task.network.state_dict().values())
+        self.averaged = MovingAverage(task.network, settings.ema_decay)
+        self.slow = MovingAverage(task.network, settings.slow_ema_decay) if settings.slow_ema_decay else None
+        self.shipped, self.average_losses = self.averaged, {}
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, settings.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
@@ -80,12 +79,9 @@ class Trainer:
 
         self.step, self.images_seen, self.seconds, self.waiting = 0, 0, 0.0, 0
         self.best_val_loss = float("inf")
-        self.rows: list[Row] = []
-        # Kept on the device and read rarely: looking at a number makes a GPU wait.
-        self.sums = torch.zeros(3, device=device)  # loss, norm of the gradient, steps; since the last row
-        self.bad = torch.zeros(2, device=device)  # skipped steps: in all, and in a row just now
+        self.meter = Meter(device)
         if resume:
-            self._restore()
+            restore_run(self)
 
     def run(self) -> None:
         """Train to the end of the budget; an interruption saves the run first.
@@ -98,24 +94,29 @@ class Trainer:
         settings = self.settings
         settings.out.mkdir(parents=True, exist_ok=True)
         self.start()
-        with Progress(settings, self.images_seen, self.seconds) as self._progress, _interruptible() as interrupted:
+        progress = Progress(settings, self.images_seen, self.seconds, silent=not self.group.first)
+        with progress as self._progress, interruptible() as interrupted:
             while not self._over():
                 self.train_step()
                 self._progress.update(self.images_seen, self.seconds)
                 if self.step % STEPS_PER_CHECK == 0:
-                    self._check_finite()
+                    self.meter.check_finite()
                 if self.step % STEPS_PER_ROW == 0:
                     self._close_row()
                 self._after_epoch()
                 if time.monotonic() - self._saved > 60 * settings.save_minutes:
                     self._save_quietly()
-                if interrupted():
+                # One clock for all processes: it decides the learning rate, and when the run ends.
+                self.seconds, stop = self.group.agree(self.seconds, interrupted())
+                if stop:
                     self._save()
+                    self.group.wait()  # or torchrun would end the first while it saves, because another one is gone
                     raise Interrupted(f"Interrupted and saved after {self.images_seen:,} images; go on with --resume.")
-        if self.sums[2] > 0:
-            self._close_row()
-        self._save()
-        self.task.draw(settings.out, self.averaged.module, "final")
+        self._close_row()
+        if self.group.first:
+            self._choose_average()
+            self._save()
+            self.task.draw(settings.out, self.shipped.module, "final")
 
     def _over(self) -> bool:
         settings = self.settings
@@ -128,12 +129,12 @@ class Trainer:
 
     def train_step(self) -> None:
         """One optimizer step on the next pictures."""
-        settings = self.settings
-        torch.manual_seed(derive_seed(settings.seed, "dropout", self.step))
-        lr = settings.learning_rate(self.images_seen, self.seconds)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        random = generator(self.device, settings.seed, "step", self.step)
+        settings, own = self.settings, self.group.seed_parts
+        torch.manual_seed(derive_seed(settings.seed, "dropout", self.step, *own))
+        lr = self._learning_rate()
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = lr
+        random = generator(self.device, settings.seed, "step", self.step, *own)
         self.task.network.train()
         total = torch.zeros((), device=self.device)
         for _ in range(settings.accumulate):
@@ -142,7 +143,9 @@ class Trainer:
                 loss = self.task.loss(self.network, images, labels, random, True) / settings.accumulate
             self.scaler.scale(loss).backward()
             total += loss.detach()
-            self.images_seen += settings.batch_size
+            self.images_seen += settings.batch_size * self.group.size
+        # Before it is known whether they are finite: what one process skips, all skip.
+        self.group.average([total, *(p.grad for p in self.parameters if p.grad is not None)])
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm, foreach=True)
         bad = (~(total.isfinite() & norm.isfinite())).float()
@@ -151,51 +154,39 @@ class Trainer:
         self.optimizer.step()
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self.averaged.update_parameters(self.task.network)
-
-        self.bad[0] += bad
-        self.bad[1] = (self.bad[1] + 1) * bad
-        fine = torch.stack([total, norm, torch.ones_like(norm)])
-        self.sums += torch.where(bad > 0, torch.zeros_like(fine), fine)
+        for averaged in filter(None, (self.averaged, self.slow)):
+            averaged.update_parameters(self.task.network)
+        self.meter.add(total, norm, bad)
         self.step += 1
         self.seconds = time.monotonic() - self._started
 
     def _batch(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The next pictures, as the task wants them, and their labels (N,)."""
-        index = self.order.indices(self.images_seen, self.settings.batch_size).to(self.device, non_blocking=True)
+        """The next pictures of this process, as the task wants them, and their labels (N,)."""
+        count = self.settings.batch_size
+        index = self.order.indices(self.images_seen + count * self.group.rank, count).to(self.device, non_blocking=True)
         return self.task.prepare(self.images[index], random, True), self.labels[index]
 
-    def _check_finite(self) -> None:
-        if self.bad[1] >= BAD_STEPS_IN_A_ROW:
-            raise TrainingError(
-                f"The last {int(self.bad[1])} steps had a loss or gradient that is not finite; "
-                "resume with a lower --lr or with --precision fp32."
-            )
+    def _learning_rate(self) -> float:
+        return self.settings.learning_rate(self.images_seen, self.seconds, self.group.size)
 
     def _close_row(self, val_loss: float | str = "") -> None:
         """Append the means since the last row to the history, or only a validation loss if there are none."""
-        loss, norm, count = self.sums.tolist()
-        if count:
-            lr = self.settings.learning_rate(self.images_seen, self.seconds)
-            epoch = round(self.images_seen / self.order.size, 4)
-            skipped = int(self.bad[0])
-            row = Row(self.step, self.images_seen, epoch, loss / count, val_loss, lr, norm / count, skipped)
-            self.rows.append(row)
-            self._progress.loss = row.loss
-        elif self.rows and val_loss != "":
-            self.rows[-1] = replace(self.rows[-1], val_loss=val_loss)
-        self.sums.zero_()
+        epoch = self.images_seen / self.order.size
+        self.meter.close_row(self.step, self.images_seen, epoch, self._learning_rate(), val_loss)
+        if self.meter.rows:
+            self._progress.loss = self.meter.rows[-1].loss
 
     def _after_epoch(self) -> None:
         """At the end of an epoch: validation, patience, and now and then a sample grid."""
-        before = self.images_seen - self.settings.step_images
+        before = self.images_seen - self.step_images
         epoch = self.images_seen // self.order.size
         if epoch > before // self.order.size:
-            val_loss = self._validate()
+            val_loss, _ = self.group.agree(self.held_out.loss(self.averaged.module) if self.group.first else 0.0)
             self._close_row(val_loss)
             self.waiting = 0 if val_loss < self.best_val_loss else self.waiting + 1
             self.best_val_loss = min(val_loss, self.best_val_loss)
-            if self.task.draws_after(epoch, self.order.size):
+            wanted = epoch == 1 or epoch % self.settings.draw_epochs == 0
+            if wanted and self.task.draws_after(epoch, self.order.size):
                 self._draw_quietly(f"epoch_{epoch:04}")
         every = self.settings.sample_every_images
         if every and self.images_seen // every > before // every:
@@ -203,21 +194,19 @@ class Trainer:
 
     def _draw_quietly(self, name: str) -> None:
         """Draw in the middle of a run; without room for the picture the run goes on and says so."""
+        if not self.group.first:
+            return
         try:
             self.task.draw(self.settings.out, self.averaged.module, name)
         except (DiffdemoError, OSError) as error:
             self._progress.say(f"Not drawn: {error}")
 
-    @torch.no_grad()
-    def _validate(self) -> float:
-        network = self.averaged.module.eval()
-        random = generator(self.device, self.settings.seed, "validation")  # always the same noise: losses compare
-        losses = []
-        for images, labels in zip(self.val_images.split(256), self.val_labels.split(256), strict=True):
-            batch = self.task.prepare(images, random, False)
-            with autocast(self.device, self.precision):
-                losses.append(self.task.loss(network, batch, labels, random, False) * len(images))
-        return float(torch.stack(losses).sum() / len(self.val_images))
+    def _choose_average(self) -> None:
+        """Of two moving averages, ship the one with the lower loss on held-out pictures."""
+        if self.slow:
+            losses = {averaged: self.held_out.loss(averaged.module) for averaged in (self.averaged, self.slow)}
+            self.shipped = min(losses, key=losses.get)
+            self.average_losses = {f"{averaged.decay:g}": round(loss, 6) for averaged, loss in losses.items()}
 
     def _save_quietly(self) -> None:
         """Save in the middle of a run; without room for it the run goes on and says so."""
@@ -228,72 +217,32 @@ class Trainer:
             self._saved = time.monotonic()
 
     def _save(self) -> None:
+        if not self.group.first:
+            return
         settings = self.settings
-        write_history(settings.out / "history.csv", self.rows)
-        groups = {
-            "network": self.task.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizer": optimizer_tensors(self.optimizer),
-            "loop": {"sums": self.sums, "bad": self.bad},
-        }
-        facts = {name: getattr(self, name) for name in self._facts} | {
-            "scaler": self.scaler.state_dict(),
-            "rows": [asdict(row) for row in self.rows],
-        }
-        save_state(settings.out, groups, facts)
-        self.task.save_checkpoint(settings.out, self.averaged.module.state_dict(), self._training())
+        write_history(settings.out / "history.csv", self.meter.rows)
+        save_run(self)
+        self.task.save_checkpoint(settings.out, self.shipped.module.state_dict(), self._training())
         self._saved = time.monotonic()
-
-    _facts = ("step", "images_seen", "seconds", "waiting", "best_val_loss")
-
-    def _restore(self) -> None:
-        groups, facts = load_state(self.settings.out)
-        try:
-            self.task.network.load_state_dict(groups["network"])
-            self.averaged.load_state_dict(groups["averaged"])
-            restore_optimizer(self.optimizer, groups.get("optimizer", {}))
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise TrainingError(
-                f"{self.settings.out} holds a run of another network; resume with its flags."
-            ) from error
-        self.sums.copy_(groups["loop"]["sums"])
-        self.bad.copy_(groups["loop"]["bad"])
-        self.bad[1] = 0  # whoever resumes after several bad steps has changed something
-        self.scaler.load_state_dict(facts["scaler"])
-        self.rows = [Row(**row) for row in facts["rows"]]
-        for name in self._facts:
-            setattr(self, name, facts[name])
 
     def _training(self) -> dict:
         """What a checkpoint says about how it was trained."""
-        settings, recent = self.settings, self.rows[-20:]  # a single row is too noisy to stand for the loss reached
-        return {
+        settings, rows = self.settings, self.meter.rows
+        recent = rows[-20:]  # a single row is too noisy to stand for the loss reached
+        several = f"{self.group.size} x " if self.group.size > 1 else ""
+        facts = {
             "images_seen": self.images_seen,
             "minutes": round(self.seconds / 60, 1),
             "images_per_second": round(self.images_seen / max(self.seconds, 1e-9), 1),
-            "hardware": hardware_name(self.device),
+            "hardware": several + hardware_name(self.device),
             "loss": round(sum(row.loss for row in recent) / len(recent), 5) if recent else None,
-            "val_loss": next((round(row.val_loss, 5) for row in reversed(self.rows) if row.val_loss != ""), None),
+            "val_loss": next((round(row.val_loss, 5) for row in reversed(rows) if row.val_loss != ""), None),
             "peak_memory_mib": peak_memory(self.device),
-            "skipped_steps": int(self.bad[0]),
+            "skipped_steps": self.meter.skipped,
             "seed": settings.seed,
-            "batch_size": settings.step_images,
+            "batch_size": self.step_images,
             "lr": settings.lr,
-            "ema_decay": settings.ema_decay,
+            "ema_decay": self.shipped.decay,
             "precision": self.precision,
         }
-
-
-@contextlib.contextmanager
-def _interruptible():
-    """Turn Ctrl-C and SIGTERM into a question the loop asks between steps, so that nothing is lost half-way."""
-    seen = []
-    previous = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(ValueError):  # only the main thread may do this
-            previous[number] = signal.signal(number, lambda *_: seen.append(True))
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        return facts | ({"average_losses": self.average_losses} if self.average_losses else {})

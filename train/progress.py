@@ -11,7 +11,7 @@ from train.settings import Settings
 class Progress:
     """Images per second, loss and remaining time of a run; one line each ten seconds where there is no terminal."""
 
-    def __init__(self, settings: Settings, images_seen: int, seconds: float):
+    def __init__(self, settings: Settings, images_seen: int, seconds: float, silent: bool = False):
         self.settings = settings
         self.loss = float("nan")
         self._start = (images_seen, seconds)
@@ -20,6 +20,7 @@ class Progress:
             initial=100 * settings.progress(images_seen, seconds),
             desc=settings.out.name,
             bar_format="{percentage:5.1f}% |{bar:20}| {desc}",  # tqdm would put a comma before a postfix
+            disable=silent,
             mininterval=0.2 if sys.stderr.isatty() else 10,
         )
 

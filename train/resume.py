@@ -9,6 +9,7 @@ from typing import Any
 
 from diffdemo.checkpoint import write_json
 from diffdemo.errors import TrainingError
+from train.distributed import is_first
 from train.flags import command_line
 from train.state import STATE
 
@@ -20,19 +21,19 @@ except ImportError:  # Windows, where nobody is kept out
 RUN = "run.json"
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.
 CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", "save_minutes", "device", "threads"}
-CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images", "guidance_scale"}
+CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images", "draw_epochs", "guidance_scale"}
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a run's folder; the system lets go of the lock however this process ends.
+    """Keep a second run out of a run's folder; the system lets go of the lock however this process ends.
 
     Raises:
         TrainingError: another process is training in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
-        if fcntl:
+        if fcntl and is_first():
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -49,7 +50,8 @@ def remember(options: Any, settings: Any) -> str:
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in _all(options, settings).items()}
     stored = json.loads(path.read_text("utf-8")) if options.resume else {}
     commands = stored.pop("commands", [])
-    if any(stored.get(name) != value for name, value in asked.items() if name != "resume"):
+    # A flag that is newer than the run has had its default there.
+    if not commands or any(stored.get(name, value) != value for name, value in asked.items() if name != "resume"):
         commands.append(command_line())
     write_json(path, asked | {"commands": commands})
     return " && ".join(commands)

@@ -11,10 +11,12 @@ from diffdemo.checkpoint import parameter_count
 from diffdemo.data import Dataset, load_dataset
 from diffdemo.device import choose_device, peak_memory
 from diffdemo.registry import ModelSpec
+from train.distributed import join
 from train.flags import flag
 from train.loop import Trainer
 from train.resume import remember, settings_of
 from train.settings import Settings
+from train.speed import describe
 from train.task import Task
 
 
@@ -40,7 +42,10 @@ def begin(options: Any, settings: Settings, given: set[str], recipe: dict[str, o
         options, settings = with_recipe(options, settings, given, recipe)
     if options.threads:
         torch.set_num_threads(options.threads)
-    choose_device(options.device)  # said before any data is read
+    device = choose_device(options.device)
+    join(device)  # what is wrong with the device is said before any data is read
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # the batches of a run have one shape
     return options, settings
 
 
@@ -66,16 +71,23 @@ def load_splits(folder: Path, model: ModelSpec) -> tuple[Dataset, Dataset]:
 def train(task: Task, options: Any, settings: Settings, data: tuple[Dataset, Dataset]) -> nn.Module:
     """Train to the end of the budget, in a folder that `train.resume.alone` keeps to this process.
 
-    Returns the averaged network.
+    Returns the averaged network, in the first process of a `torchrun`; the others end here.
     """
     train_data, val_data = data
     if options.epochs:
         settings = replace(settings, images=options.epochs * len(train_data))
-    trainer = Trainer(task, settings, train_data, val_data, choose_device(options.device), options.resume)
-    task.command = remember(options, settings)
-    count = f"{parameter_count(task.network):,} parameters"
-    print(f"{task.info({}).key}: {count} on {train_data.source}, {trainer.precision}.")
+    device = choose_device(options.device)
+    group = join(device)
+    trainer = Trainer(task, settings, train_data, val_data, device, options.resume, group)
+    if group.first:
+        task.command = remember(options, settings)
+        processes = f", {group.size} processes" if group.size > 1 else ""
+        count = f"{parameter_count(task.network):,} parameters"
+        print(f"{task.info({}).key}: {count} on {train_data.source}, {trainer.precision}{processes}.")
     trainer.run()
+    group.leave()
     seen, minutes = f"{trainer.images_seen:,} images", f"{trainer.seconds / 60:.1f} minutes"
     print(f"{seen} in {minutes}, at most {peak_memory(trainer.device):,} MiB of memory at once.")
-    return trainer.averaged.module
+    if device.type != "cpu":  # where counting would take as long as a short run
+        print(describe(trainer))
+    return trainer.shipped.module

@@ -5,7 +5,9 @@ the header. Randomness is no part of it (see `train.randomness`).
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,7 +16,57 @@ from torch import Tensor
 from diffdemo.checkpoint import save_tensors
 from diffdemo.errors import TrainingError
 
+if TYPE_CHECKING:
+    from train.loop import Trainer
+
 STATE = "state.safetensors"
+# Numbers of the trainer that go on counting.
+COUNTERS = ("step", "images_seen", "seconds", "waiting", "best_val_loss")
+
+
+def save_run(trainer: "Trainer") -> None:
+    """Write everything that decides how a run goes on into its folder; CheckpointError if there is no room."""
+    groups = {
+        "network": trainer.task.network.state_dict(),
+        "averaged": trainer.averaged.state_dict(),
+        "slow": trainer.slow.state_dict() if trainer.slow else {},
+        "optimizer": optimizer_tensors(trainer.optimizer),
+        "loop": trainer.meter.tensors,
+    }
+    facts = {name: getattr(trainer, name) for name in COUNTERS} | {
+        "scaler": trainer.scaler.state_dict(),
+        "rows": [asdict(row) for row in trainer.meter.rows],
+        "processes": trainer.group.size,
+    }
+    save_state(trainer.settings.out, groups, facts)
+
+
+def restore_run(trainer: "Trainer") -> None:
+    """Put a trainer where the run in its folder was saved.
+
+    Raises:
+        TrainingError: there is no such run, it is damaged, or it is one of another network or number of processes.
+    """
+    folder, size = trainer.settings.out, trainer.group.size
+    groups, facts = load_state(folder)
+    processes = facts.get("processes", 1)
+    if processes != size:
+        raise TrainingError(
+            f"{folder} holds a run of {processes} processes, which decide its batches, and this is {size}; resume it "
+            f"{f'with torchrun --nproc-per-node={processes}' if processes > 1 else 'without torchrun'}."
+        )
+    try:
+        trainer.task.network.load_state_dict(groups["network"])
+        trainer.averaged.load_state_dict(groups["averaged"])
+        if trainer.slow:
+            trainer.slow.load_state_dict(groups["slow"])
+        restore_optimizer(trainer.optimizer, groups.get("optimizer", {}))
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise TrainingError(f"{folder} holds a run of another network; resume with its flags.") from error
+    trainer.meter.restore(groups["loop"], facts["rows"])
+    trainer.scaler.load_state_dict(facts["scaler"])
+    for name in COUNTERS:
+        setattr(trainer, name, facts[name])
 
 
 def save_state(folder: Path, groups: dict[str, dict[str, Tensor]], facts: dict) -> None:
