@@ -1,8 +1,8 @@
 """Take the pictures of the page that the documentation shows: python -m benchmarks.screenshots
 
 Starts the page on the shipped checkpoints, waits for finished runs and writes docs/generate.png and one for each other
-tab (1280 pixels wide), and docs/generate-phone.png and docs/compare-phone.png (390 wide). `--dark` takes them in dark
-mode.
+tab (1280 pixels wide), and docs/generate-phone.png and so on (390 wide). `--dark` takes them in dark mode. What shows
+pictures of the data set or reconstructions of them, which are not ours to hand on, is covered.
 """
 
 import argparse
@@ -11,15 +11,18 @@ from pathlib import Path
 from benchmarks.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
 
-# What each tab waits for; those with a viewer of their own wait for its run.
+# The name of each tab, and what to wait for; those with a viewer of their own wait for its run.
 TABS = {
-    "generate": None,
-    "compare": None,
-    "forward": None,
-    "classify": "#classify-view .scores",
-    "training": "#training-moments img",
+    "generate": ("Generate", None),
+    "compare": ("Compare", None),
+    "forward": ("Forward", None),
+    "latent": ("Latent space", None),
+    "classify": ("Classify", "#classify-view .scores"),
+    "training": ("Training", "#training-moments img"),
 }
-ON_A_PHONE = ("generate", "compare")
+# Decoded from the latents of test pictures, or from latents between two of them.
+COVERED = "#latent-point canvas, #latent-strip canvas"
+GREY = "#94a3b8"
 SIZES = {"": (1280, 900), "-phone": (390, 844)}
 
 
@@ -35,12 +38,12 @@ def take(checkpoints: str, out: Path, dark: bool = False) -> list[Path]:
                 color_scheme="dark" if dark else "light",
             )
             page.goto(address)
-            for tab in ON_A_PHONE if suffix else TABS:
-                page.get_by_role("tab", name=tab.capitalize()).click()
-                page.wait_for_selector(TABS[tab]) if TABS[tab] else wait_for_run(page, tab)
+            for tab, (name, shown) in TABS.items():
+                page.get_by_role("tab", name=name).click()
+                page.wait_for_selector(shown) if shown else wait_for_run(page, tab)
                 page.wait_for_timeout(1000)  # fonts of the formulas, the slider's pictures
                 written.append(out / f"{tab}{suffix}.png")
-                page.screenshot(path=written[-1], full_page=True)
+                page.screenshot(path=written[-1], full_page=True, mask=[page.locator(COVERED)], mask_color=GREY)
             page.close()
     return written
 

@@ -225,13 +225,14 @@ def nearest(
     checkpoints: Checkpoints = None,
 ) -> None:
     """Is it a copy? Find the training pictures that a picture, or a sample, is most like."""
-    from diffdemo.cli_nearest import MEASURES, describe, draw, find, table
+    from diffdemo.cli_nearest import describe, draw, table
+    from diffdemo.nearest import MEASURES, TrainingPictures
     from diffdemo.pictures import read_pictures
 
     if (picture is None) == (model is None):
         raise RequestError("Name one thing to look at: a picture, or a model with --model.")
     _require_png(out, "nearest.png")
-    validate.choice("comparison", by, MEASURES)
+    validate.choice("comparison", by, list(MEASURES))
     if model:
         pixels = diffdemo.load(model, device=device, checkpoints=checkpoints).sample(class_name, seeds=[seed])
     else:
@@ -241,9 +242,13 @@ def nearest(
         from diffdemo.classifier import KEY, load_classifier
 
         classifier = load_classifier(Path(checkpoints or diffdemo.CHECKPOINTS) / KEY, device)
-    found = find(pixels[0], data, count, classifier)
+    training = TrainingPictures(data, classifier)
+    found = training.nearest(pixels[0], count)
     draw(found, out)
-    print(json.dumps(describe(found), indent=2) if as_json else f"{table(found)}\nWrote {out}.")
+    if as_json:
+        print(json.dumps(describe(found, training.usual), indent=2))
+    else:
+        print(f"{table(found, training.usual, by)}\nWrote {out}.")
 
 
 def _require_png(out: Path, example: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from diffdemo.errors import RequestError
+from diffdemo.quality_curves import FILES, LABELS, Curves, read_curves, weights_of
 
 HISTORY_COLUMNS = ("images", "loss", "val_loss", "lr")
 SMOOTHED_ABOVE = 50  # points
@@ -110,8 +111,8 @@ class Record:
             RequestError: the file is damaged.
         """
         content = _json(self.folder / DESCRIPTION)
-        training, metrics = content.get("training", {}), content.get("metrics", {})
-        if not all(isinstance(part, dict) for part in (training, metrics)):
+        training, *others = (content.get(name, {}) for name in ("training", "metrics", "files"))
+        if not all(isinstance(part, dict) for part in (training, *others)):
             raise _foreign(self.folder / DESCRIPTION)
         if not isinstance(training.get("autoencoder", {}), dict):
             raise _foreign(self.folder / DESCRIPTION)
@@ -125,6 +126,11 @@ class Record:
     def history(self) -> dict[str, np.ndarray]:
         """See `history_columns`."""
         return history_columns(self.folder / HISTORY)
+
+    def quality(self) -> dict[str, list[Curves]]:
+        """Curves of these weights over each column of `quality_curves.LABELS`, where they were measured."""
+        weights = weights_of(self.description().get("files", {}))
+        return {x: read_curves(self.folder, x, weights) for x in LABELS}
 
     def command(self) -> str:
         """What made the folder, for a shell: also what made the weights that it began with, and an autoencoder."""
@@ -193,7 +199,7 @@ class Record:
 
     def stamp(self) -> tuple:
         """Changes whenever a file of the folder does; cheap, because nothing is read."""
-        return self.name, *(_modified(self.folder / name) for name in (RUN, HISTORY, DESCRIPTION, *GRIDS))
+        return self.name, *(_modified(self.folder / name) for name in (RUN, HISTORY, DESCRIPTION, *GRIDS, *FILES))
 
 
 def runs(root: Path) -> list[Record]:

@@ -14,6 +14,7 @@ from diffdemo.checkpoint import parameter_count, save_checkpoint
 from diffdemo.classifier import ClassifierInfo
 from diffdemo.data import CIFAR10_CLASSES, load_dataset, make_toy_dataset
 from diffdemo.models.classifier import Classifier, ClassifierConfig
+from diffdemo.nearest import TrainingPictures, Usual
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,24 @@ def test_a_sample_has_neighbours_too(toy, tiny_checkpoints, tmp_path, capsys):
     assert main(["nearest", "--model", "simple_unet", "--class", "cat", "--seed", "3", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10 and all("training picture" in line for line in lines[:8])
+
+
+def test_what_is_usual_is_how_near_the_test_pictures_come(toy, monkeypatch):
+    train, test = (load_dataset(toy, split).images.astype(float) for split in ("train", "test"))
+    apart = np.sqrt(np.square(test[:, None] - train).mean(axis=(2, 3, 4))).min(axis=1)
+    for _ in range(2):
+        usual = TrainingPictures(toy).usual
+        assert usual.n == len(test)
+        assert (usual.median, usual.low) == pytest.approx((np.median(apart), np.quantile(apart, 0.05)))
+        monkeypatch.setattr(TrainingPictures, "_test_distances", None)  # from now on out of the cache
+
+
+@pytest.mark.parametrize(
+    "distance, words",
+    [(0, "is a copy"), (0.9, "may be a copy"), (1.1, "is no nearer than they are"), (9, "is no nearer than they are")],
+)
+def test_a_distance_is_judged_by_those_of_test_pictures(distance, words):
+    assert words in Usual(1000, 2.0, 1.0).judge(distance)
 
 
 @pytest.mark.parametrize(

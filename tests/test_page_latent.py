@@ -16,6 +16,7 @@ from torchvision.datasets import CIFAR10
 
 from benchmarks.browser import open_shelf, served, viewer, wait_for_run
 from diffdemo.data import create_cat_dog_dataset, make_toy_dataset
+from diffdemo.errors import CheckpointError
 from diffdemo.latent_map import LatentMap, interpolate, load_map
 from diffdemo.ui import latent
 from diffdemo.ui.runs import Stops
@@ -91,7 +92,7 @@ def click(page: Page, index: int) -> None:
     page.wait_for_selector(f"{POINT}[data-of='{index}']")
 
 
-def test_a_click_on_the_map_shows_what_lies_there(open_page, model, latent_map):
+def test_clicks_and_arrow_keys_show_what_lies_there_and_letters_set_the_ends(open_page, model, latent_map):
     page = open_page()
     open_latent(page)
     for index in (11, 30):
@@ -108,11 +109,6 @@ def test_a_click_on_the_map_shows_what_lies_there(open_page, model, latent_map):
     page.locator(f"{POINT} .neighbour").nth(1).click()
     page.wait_for_selector(f"{POINT}[data-of='{nearest[1]}']")
     assert page.get_attribute(MAP, "data-selected") == str(nearest[1])
-
-
-def test_arrow_keys_go_to_the_nearest_point_in_their_direction_and_letters_set_the_ends(open_page, model, latent_map):
-    page = open_page()
-    open_latent(page)
     page.get_by_role("button", name="t-SNE").click()
     click(page, 5)
     places = np.array([position(page, index) for index in range(len(latent_map))])
@@ -228,6 +224,23 @@ def test_originals_can_be_fetched_and_a_failure_is_one_sentence(open_page, toy, 
     click(page, 21)
     expected = create_cat_dog_dataset(toy)[1].images[latent_map.index[21]]
     assert np.array_equal(canvases(page, f"{POINT} .original canvas")[0], expected)
+
+
+def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_paths(shelf, tmp_path):
+    shutil.copytree(shelf.folder / "latent_diffusion", tmp_path / "latent_diffusion")
+    config = tmp_path / "latent_diffusion/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"training": {"images_seen": 0}}))
+    bare = open_shelf(tmp_path)
+    with gr.Blocks() as page:
+        space = latent.add(bare, Stops(), tmp_path)
+    shown = {block["props"].get("elem_id") or block["props"].get("value"): block for block in page.config["components"]}
+    assert any("train its denoiser with python" in str(name) for name in shown)
+    assert not shown["latent-viewer"]["props"]["visible"] and shown["latent-map"]["props"]["visible"]
+    chart, run, point, strip = latent.first_scene(bare, space)
+    assert "path" not in chart and "frames" not in run
+    assert point["of"] == chart["selected"] and strip["count"] == 9
+    with pytest.raises(CheckpointError, match="train its denoiser"):
+        latent.start(space, "cat", 5, "ddim", 1, "0")
 
 
 def test_without_a_map_the_tab_says_how_to_make_one_and_without_the_model_there_is_no_tab(all_checkpoints, shelf):

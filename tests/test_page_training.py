@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import time
 from collections.abc import Iterator
 from shutil import copytree
@@ -14,9 +15,15 @@ from playwright.sync_api import Page
 from test_training_log import write_run
 
 from benchmarks.browser import open_shelf, served
+from diffdemo.errors import RequestError
+from diffdemo.quality_curves import weights_of
+from diffdemo.training_log import Record
 from diffdemo.ui.shelf import Shelf
-from diffdemo.ui.training import Library
+from diffdemo.ui.training import Library, facts
+from train.curves import COLUMNS, Table
+from train.install import install
 
+QUALITY = "#training-quality"
 CURVES, MOMENTS = "#training-curves .curves", "#training-moments .moments"
 
 
@@ -32,6 +39,7 @@ def shelf(tiny_checkpoints, folder) -> Shelf:
     draw(folder / "checkpoints/attention_unet", "epoch_0001", 60)
     draw(folder / "checkpoints/attention_unet", "final", 200)
     write_history_of(folder / "checkpoints/attention_unet", 900)
+    write_quality_of(folder / "checkpoints/attention_unet")
     return open_shelf(folder / "checkpoints")
 
 
@@ -45,6 +53,21 @@ def write_history_of(checkpoint, seen: int) -> None:
     """Give a checkpoint the history of a run, and nothing else of it."""
     run = write_run(checkpoint.parent / "elsewhere", seen)
     (run.folder / "history.csv").rename(checkpoint / "history.csv")
+
+
+def write_quality_of(checkpoint) -> None:
+    """Give a checkpoint the table of quality over steps, with rows that were measured otherwise before."""
+    weights = weights_of(json.loads((checkpoint / "config.json").read_text())["files"])
+    shared = {"guidance_scale": 2, "first_seed": 0, "sampled_on": "cpu fp32", "reference": "train 1", "classifier": "2"}
+    shared |= {"floor_frechet_distance": 0.2, "weights": weights, "n": 500}
+    rows = [
+        {"sampler": sampler, "steps": steps, "frechet_distance": distance}
+        for sampler, steps, distance in [("ddim", 10, 2), ("ddim", 2, 8), ("heun", 2, 4), ("ddim", 100, 1)]
+    ]
+    others = [{"sampler": "ddim", "steps": 5, "frechet_distance": 99, "n": 10}, rows[0] | {"weights": "others"}]
+    table = Table(checkpoint / "quality_steps.csv")
+    for row in [*others, *rows]:
+        table.add(dict.fromkeys(COLUMNS, "") | shared | row)
 
 
 def draw(folder, name: str, grey: int) -> None:
@@ -92,9 +115,18 @@ def test_the_slider_goes_through_the_training_of_a_checkpoint(open_page, folder)
     assert scale.get_attribute("aria-pressed") == "true"
     scale.click()
     assert scale.get_attribute("aria-pressed") == "false"
+    assert page.get_attribute(f"{QUALITY}-steps-frechet_distance .curves", "data-points") == "3 1 2"
+    assert page.locator(f"{QUALITY}-steps span.md").inner_text().startswith("Quality over denoising steps. 500 ")
+    page.locator(f"{QUALITY}-steps-frechet_distance .area").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text(f"{QUALITY}-steps-frechet_distance .reading").splitlines() == [
+        "10 denoising steps", "DDIM: 2", "Heun: 4", "real pictures: 0.2"
+    ]  # fmt: skip
+    assert page.locator(f"{QUALITY}-steps-class_agreement, {QUALITY}-guidance_scale").count() == 0
     choose(page, "Simple UNet")  # it has no history
     page.locator(CURVES).get_by_text("history.csv cannot be read").wait_for()
     page.get_by_text("No sample grids yet.").wait_for()
+    assert page.locator(f"{QUALITY}-steps").count() == 0
 
 
 def test_a_run_appears_and_grows_while_the_page_is_open(open_page, folder):
@@ -124,6 +156,17 @@ def test_the_endpoint_gives_the_facts(address, folder):
     assert [at["label"] for at in known["grids"]] == ["epoch 1", "end"]
     assert known["state"] == "checkpoint" and known["training"]["images_seen"] == 1234
     assert {"attention_unet", "simple_unet"} <= set(known["names"])
+    assert known["quality"]["steps"][0]["samplers"]["ddim"] == {"x": [2, 10, 100], "y": [8, 2, 1]}
+
+
+def test_curves_are_installed_and_a_damaged_table_is_a_sentence(folder, tmp_path):
+    installed = install(folder / "checkpoints/attention_unet", tmp_path / "installed")
+    assert Record("", installed).quality()["steps"][0].floor == 0.2
+    for damage in ("sampler,steps", "no table"):
+        (installed / "quality_guidance.csv").write_text(f"{damage}\nddim,2\n")
+        with pytest.raises(RequestError, match=r"quality_guidance.csv is no table of train.curves"):
+            Record("", installed).quality()
+    assert any("no table" in sentence for sentence in facts(Record("", installed))["problems"])
 
 
 def test_without_a_folder_of_runs_there_are_checkpoints_only(shelf, tmp_path):

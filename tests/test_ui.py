@@ -15,7 +15,7 @@ from benchmarks.browser import open_shelf
 from diffdemo import RequestError
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator
-from diffdemo.ui import generate, runs, wiring
+from diffdemo.ui import generate, runs, sources, wiring
 from diffdemo.ui.page import build
 from diffdemo.ui.recordings import Recordings
 from diffdemo.ui.runs import Lane, Stops, stream, whole
@@ -187,3 +187,25 @@ def test_a_shelf_without_models_does_not_open(tiny_checkpoints, tmp_path):
         weights.unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
         open_shelf(tmp_path / "checkpoints")
+
+
+def test_a_showcase_is_computed_once_and_not_before_it_is_wanted(monkeypatch):
+    monkeypatch.setattr(wiring.Showcase, "_waiting", [])
+    made = []
+    hidden, inner = (wiring.Showcase(lambda name=name: made.append(name) or name) for name in ("hidden", "inner"))
+    outer = wiring.Showcase(lambda: f"outer of {inner()}")
+    assert made == []
+    assert outer() == "outer of inner"
+    wiring.Showcase.finish_all()
+    assert made == ["inner", "hidden"]
+    assert (hidden(), inner(), outer()) == ("hidden", "inner", "outer of inner")
+    assert made == ["inner", "hidden"]
+
+
+def test_a_showcase_that_fails_says_why_to_everyone_who_asks(monkeypatch):
+    monkeypatch.setattr(wiring.Showcase, "_waiting", [])
+    failing = wiring.Showcase(lambda: sources.read(None), at_once=True)
+    wiring.Showcase.finish_all()
+    for _ in range(2):
+        with pytest.raises(gr.Error, match="picture"):
+            failing()

@@ -21,6 +21,7 @@ from diffdemo.data import SPLITS
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.figures import save_figure
 from diffdemo.generator import Generator
+from diffdemo.quality_curves import LABELS, SETTINGS, file_name, weights_of
 from diffdemo.samplers import SAMPLERS
 from train.drawn import Draw
 from train.flags import run_app
@@ -32,9 +33,7 @@ STEPS = "1,2,5,10,20,50,100,250,1000"
 GUIDANCE = "1,1.5,2,3,4,6"
 MEASURED = ("frechet_distance", "kernel_distance", "precision", "recall", "class_agreement")
 # A row: how the pictures were made and measured, then what came out. Rows that agree in the first part are one row.
-SETTINGS = ("sampler", "steps", "guidance_scale", "n", "first_seed", "sampled_on", "weights", "reference", "classifier")
 COLUMNS = (*SETTINGS, "nfe", "seconds", *MEASURED, *(f"floor_{name}" for name in MEASURED))
-LABELS = {"steps": "denoising steps", "guidance_scale": "guidance"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ def settings_of(draw: Draw, generator: Generator, judge: Judge, count: int) -> d
         "n": count,
         "first_seed": draw.seed,
         "sampled_on": f"{generator.device.type} {generator.precision}",
-        "weights": "+".join(digest[:8] for digest in generator.info.files.values()),
+        "weights": weights_of(generator.info.files),
         "reference": f"{conditions['reference']['split']} {conditions['reference']['sha256'][:8]}",
         "classifier": conditions["classifier"]["sha256"][:8],
     }
@@ -193,7 +192,7 @@ def main(
     title = f"{generator.key}: {count:,} pictures against {judge.conditions()['reference']['source']}"
     with alone(samples / f"curves-{generator.key}"):  # not in a checkpoint's folder, which holds no lock
         for x, draws in curves.items():
-            table = Table((out or folder) / f"quality_{x.removesuffix('_scale')}.csv")
+            table = Table((out or folder) / file_name(x))
             for draw in tqdm(draws, unit="row", desc=table.path.stem):
                 settings = settings_of(draw, generator, judge, count)
                 if not table.select(settings):

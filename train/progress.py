@@ -1,5 +1,6 @@
 """The progress bar."""
 
+import math
 import sys
 import time
 
@@ -39,7 +40,8 @@ class Progress:
         by_time = 60 * self.settings.max_minutes - seconds if self.settings.max_minutes else by_images
         left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, min(by_images, by_time))))
         name = self.settings.out.name
-        line = f"{name}: {images_seen:,} images, {speed:.1f} images/s, loss {self.loss:.4f}, {left} left"
+        loss = "" if math.isnan(self.loss) else f", loss {self.loss:.4f}"  # the first comes after some steps
+        line = f"{name}: {images_seen:,} images, {speed:.1f} images/s{loss}, {left} left"
         self._bar.set_description_str(line, refresh=False)
         self._bar.update(100 * done - self._bar.n)
 

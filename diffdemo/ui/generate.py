@@ -6,7 +6,7 @@ from functools import partial
 
 import gradio as gr
 
-from diffdemo.ui import souvenirs, wiring
+from diffdemo.ui import nearest, souvenirs, wiring
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.examples import examples
 from diffdemo.ui.recordings import Recordings
@@ -56,6 +56,7 @@ class Controls:
     count: gr.Slider
     examples: list[gr.Button]
     souvenirs: souvenirs.Souvenirs
+    copying: nearest.Controls | None
 
     def inputs(self) -> list:
         """What `run` takes, in its order."""
@@ -70,7 +71,7 @@ class Controls:
         return [self.model, self.about, *self.inputs()[1:]]
 
 
-def layout(shelf: Shelf) -> Controls:
+def layout(shelf: Shelf, search: nearest.Search) -> Controls:
     """Settings beside the viewer; below it on a phone. The keyboard comes to the viewer first."""
     key = shelf.pick(FAVOURITE)
     model, first = shelf[key], first_settings(shelf)
@@ -90,13 +91,15 @@ def layout(shelf: Shelf) -> Controls:
             seed, count = wiring.noise_settings(FIRST_SEED, FIRST_COUNT)
         with gr.Column(elem_classes="words"):
             taken = souvenirs.layout()
+            copying = nearest.layout(search)
             with gr.Row(elem_classes="chips"):
                 gr.HTML("Worth a look", elem_classes="chips-label", apply_default_css=False)
                 tries = [gr.Button(example.name, size="sm", min_width=40, scale=0) for example in examples(shelf)]
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    return Controls(run, stop, view, radio, note, classes, sampler, steps, guidance, seed, count, tries, taken)
+    asked = (radio, note, classes, sampler, steps, guidance, seed, count)
+    return Controls(run, stop, view, *asked, tries, taken, copying)
 
 
 def first_settings(shelf: Shelf) -> dict:
@@ -130,7 +133,9 @@ def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
     return message, *souvenirs.describe(message["run"], lane, shelf.folder)
 
 
-def connect(page: gr.Blocks, shelf: Shelf, stops: Stops, recordings: Recordings, controls: Controls) -> None:
+def connect(
+    page: gr.Blocks, shelf: Shelf, stops: Stops, recordings: Recordings, controls: Controls, search: nearest.Search
+) -> None:
     """Wire the tab; `page` shows the first run when it loads, and runs what its address asks for."""
 
     def run(model, class_name, steps, sampler, guidance, seed, count, request: gr.Request) -> Iterator[tuple]:
@@ -164,7 +169,10 @@ def connect(page: gr.Blocks, shelf: Shelf, stops: Stops, recordings: Recordings,
         set_up = button.click(chosen, outputs=controls.settings(), show_progress="hidden", **wiring.AT_ONCE)
         set_up.success(None, js=PRESS, **wiring.PRIVATE)
     souvenirs.connect(controls.souvenirs, recordings)
-    showcase = wiring.Showcase(lambda: first_run(shelf, recordings))
-    page.load(showcase, outputs=controls.outputs(), show_progress="hidden", **wiring.AT_ONCE)
+    if controls.copying:
+        nearest.connect(controls.copying, controls.souvenirs.run, search, recordings)
+    showcase = wiring.Showcase(lambda: first_run(shelf, recordings), at_once=True)
+    shown = page.load(showcase, outputs=controls.outputs(), show_progress="hidden", **wiring.AT_ONCE)
+    shown.then(wiring.Showcase.begin_all, show_progress="hidden", **wiring.AT_ONCE)
     opened = page.load(restore, outputs=controls.settings(), show_progress="hidden", **wiring.BESIDE)
     opened.success(None, js=PRESS_IF_LINKED, **wiring.PRIVATE)

@@ -88,10 +88,14 @@ def add(shelf: Shelf, stops: Stops, data: str | Path = "data") -> LatentSpace | 
 
 
 def layout(shelf: Shelf, space: LatentSpace) -> Controls:
-    """The map above a sample's way, the point beside it, the interpolation below; settings aside."""
-    first = first_settings_of(shelf, space.model.key)
+    """The map above a sample's way, the point beside it, the interpolation below; settings aside.
+
+    Where no sample can be drawn, a sentence says why in place of its way and its settings.
+    """
+    first, possible = first_settings_of(shelf, space.model.key), not space.pathless
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Draw a path")
+        run.interactive = stop.interactive = possible
         with gr.Column(elem_classes="stage"):
             with gr.Row(elem_classes="latent-grid"):
                 chart = block("latent_map", "Map of the latent space", "latent-map", parts=("latent_map_canvas.js",))
@@ -104,6 +108,9 @@ def layout(shelf: Shelf, space: LatentSpace) -> Controls:
                     )
                     fetch = gr.Button("Download CIFAR-10 (170 MB)", size="sm", visible=False)
                 way = viewer("A sample on its way through the latent space", "latent-viewer")
+                way.visible = possible
+            if not possible:
+                gr.Markdown(wiring.plain(space.pathless), elem_classes="problems")
             strip = block("latent_strip", "Pictures between A and B", "latent-strip")
             with gr.Row(elem_classes="chips"):
                 gr.HTML("Save the way from A to B", elem_classes="chips-label", apply_default_css=False)
@@ -111,12 +118,13 @@ def layout(shelf: Shelf, space: LatentSpace) -> Controls:
             file = gr.DownloadButton(visible="hidden")
         with gr.Column(elem_classes="settings"):
             upload = gr.UploadButton("Place your own picture", file_types=["image"], size="md", type="filepath")
-            class_name = gr.Radio(
-                shelf.classes(space.model.key), value=first["class_name"], label="Class", elem_classes="queue-place"
-            )
-            sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
-            steps, guidance = wiring.steps_and_guidance(first, has_classes=True)
-            seed = gr.Textbox(FIRST_SEED, label="Seed", max_lines=1)
+            with gr.Column(visible=possible, min_width=0):
+                class_name = gr.Radio(
+                    shelf.classes(space.model.key), value=first["class_name"], label="Class", elem_classes="queue-place"
+                )
+                sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
+                steps, guidance = wiring.steps_and_guidance(first, has_classes=True)
+                seed = gr.Textbox(FIRST_SEED, label="Seed", max_lines=1)
         with gr.Column(elem_classes="words"):
             words = EXPLANATION.format(dim=space.model.shape[0], count=len(space.map))
             gr.Markdown(words, latex_delimiters=wiring.LATEX)
@@ -138,13 +146,15 @@ def first_points(space: LatentSpace) -> tuple[int, int]:
 
 
 def first_scene(shelf: Shelf, space: LatentSpace) -> tuple:
-    """What is on display when the tab is opened: map, point, strip, and a path that is done."""
+    """What is on display when the tab is opened: map, point, strip, and a path that is done if there can be one."""
     space.look_for_originals()
     a, b = first_points(space)
-    lane = start(space, **first_settings_of(shelf, space.model.key), seed=FIRST_SEED)
-    run = list(views.walk(space, lane))
-    chart = views.scene(space, a, (a, b)) | run[-1][1]
-    return chart, whole(iter([message for message, _ in run])), views.point(space, a), views.strip(space, a, b)
+    chart, run = views.scene(space, a, (a, b)), gr.skip()
+    if not space.pathless:
+        lane = start(space, **first_settings_of(shelf, space.model.key), seed=FIRST_SEED)
+        messages, ways = zip(*views.walk(space, lane), strict=True)
+        chart, run = chart | ways[-1], whole(iter(messages))
+    return chart, run, views.point(space, a), views.strip(space, a, b)
 
 
 def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, controls: Controls) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from diffdemo import catalog, validate
-from diffdemo.errors import DataError, RequestError
+from diffdemo.errors import CheckpointError, DataError, RequestError
 from diffdemo.latent_generator import LatentGenerator
 from diffdemo.latent_map import LatentMap, follow, interpolate, load_map
 from diffdemo.latent_space import psnr
@@ -40,6 +40,15 @@ class LatentSpace:
     def open(cls, shelf: Shelf, data: str | Path = "data") -> "LatentSpace":
         """That of the shelf's model of latents; CheckpointError if its map is not there or damaged."""
         return cls(shelf[MODEL], load_map(catalog.find(MODEL, shelf.folder)), data)
+
+    @property
+    def pathless(self) -> str:
+        """Why no sample can be drawn, as a sentence; "" if one can."""
+        try:
+            self.model.require_denoiser()
+        except CheckpointError as error:
+            return str(error)
+        return ""
 
     def look_for_originals(self) -> None:
         """Take the originals out of the data folder, if they are in it."""

@@ -1,5 +1,6 @@
 """The page: its tabs, its looks, and how it is served."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from diffdemo.ui import (
     generate,
     latent,
     latent_api,
+    nearest,
     options,
     pictures_api,
     sources,
@@ -55,9 +57,9 @@ SERVING = {
 def build(shelf: Shelf, runs: Path | None = None, data: str | Path = "data") -> gr.Blocks:
     """The page, ready for `launch(**SERVING)`; its Training tab follows the training runs in the folder `runs`.
 
-    Original pictures are shown where the folder `data` holds the data set.
+    Original pictures and a picture's nearest training pictures are shown where the folder `data` holds the data set.
     """
-    stops, recordings = Stops(), Recordings()
+    stops, recordings, search = Stops(), Recordings(), nearest.Search(shelf, data)
     with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
         if shelf.problems:
@@ -65,7 +67,7 @@ def build(shelf: Shelf, runs: Path | None = None, data: str | Path = "data") -> 
             gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Generate", id="generate"):
-                generate.connect(page, shelf, stops, recordings, generate.layout(shelf))
+                generate.connect(page, shelf, stops, recordings, generate.layout(shelf, search), search)
             with gr.Tab("Compare", id="compare") as tab:
                 compare.connect(page, tab, shelf, stops, recordings, compare.layout(shelf))
             examples = wiring.Showcase(lambda: sources.Examples.draw(shelf))
@@ -84,6 +86,7 @@ def build(shelf: Shelf, runs: Path | None = None, data: str | Path = "data") -> 
         if space:
             latent_api.connect(shelf, space)
         training.connect_api(library)
+        nearest.connect_api(search)
     return page.queue(max_size=20)
 
 
@@ -100,5 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError:
         where = f"{chosen.host or 'this machine'}, port {chosen.port or '7860 to 7959'}"
         sys.exit(f"The page cannot be served at {where}, because something else is; choose another --port.")
+    gc.freeze()  # what the page is made of stays, so no collection need ever look at it
+    gc.enable()
     print(f"diffdemo is at {page.local_url} (Ctrl-C ends it).", flush=True)
     page.block_thread()

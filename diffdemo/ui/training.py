@@ -9,14 +9,14 @@ import numpy as np
 
 from diffdemo import validate
 from diffdemo.errors import DiffdemoError, RequestError
-from diffdemo.measured import measured, number
 from diffdemo.training_log import HISTORY_COLUMNS, Moment, Progress, Record, install_command, moving_mean, runs
-from diffdemo.ui import wiring
+from diffdemo.ui import quality, wiring
 from diffdemo.ui.api import text
 from diffdemo.ui.components.curves import Series, curves, plot, remark
 from diffdemo.ui.components.moments import moment, moments, timeline
 from diffdemo.ui.settings import FAVOURITE
 from diffdemo.ui.shelf import Shelf, title
+from diffdemo.ui.training_tables import tables
 
 SECONDS_BETWEEN_LOOKS = 2.0
 MOST_RUNS = 12  # the newest
@@ -38,10 +38,11 @@ class Controls:
     curves: gr.HTML
     moments: gr.HTML
     tables: gr.Markdown
+    quality: list
 
     def outputs(self) -> list:
         """What `facts_on_display` is for, in its order."""
-        return [self.state, self.command, self.curves, self.moments, self.tables]
+        return [self.state, self.command, self.curves, self.moments, self.tables, *self.quality]
 
 
 class Library:
@@ -72,6 +73,7 @@ def layout(library: Library) -> Controls:
         with gr.Column(elem_classes="stage"):
             curve = curves("Loss while training", "training-curves")
             pictures = moments("Sample grids over the training", "training-moments")
+            measured = quality.layout()
         with gr.Column(elem_classes="settings"):
             chosen = gr.Radio(library.choices(library.records()), value=library.first, label="Checkpoint or run")
             state = gr.Markdown(elem_classes="about", elem_id="training-state")
@@ -79,7 +81,7 @@ def layout(library: Library) -> Controls:
             tables = gr.Markdown(elem_classes="figures", elem_id="training-tables")
         with gr.Column(elem_classes="words"):
             gr.Markdown(EXPLANATION)
-    return Controls(chosen, state, command, curve, pictures, tables)
+    return Controls(chosen, state, command, curve, pictures, tables, measured)
 
 
 def facts(record: Record) -> dict:
@@ -99,6 +101,7 @@ def facts(record: Record) -> dict:
     new = progress is not None and progress.state == "beginning"
     history = {} if new else unless_damaged(record.history, {})
     command = unless_damaged(record.command, "")
+    curves = unless_damaged(record.quality, {})
     return {
         "name": record.name,
         "state": progress.state if progress else CHECKPOINT,
@@ -106,6 +109,7 @@ def facts(record: Record) -> dict:
         "seconds_since_save": progress and round(progress.idle),
         "training": description.get("training", {}),
         "metrics": description.get("metrics", {}),
+        "quality": {x: [one.describe() for one in of_x] for x, of_x in curves.items()},
         "command": command if progress else install_command(command),
         "history": {name: _numbers(history[name]) for name in HISTORY_COLUMNS if name in history},
         "grids": [
@@ -144,40 +148,6 @@ def in_words(progress: Progress, reached: dict) -> str:
     return f"{', '.join(parts)}. Last written {idle} ago."
 
 
-def tables(training: dict, metrics: dict) -> str:
-    """The figures that were measured, each with how, and the facts of the training, as Markdown."""
-    quality = [(figure.title, figure.text, figure.how) for figure in measured(metrics)]
-    facts = [(name.replace("_", " "), number(value)) for name, value in earlier(training).items() if value is not None]
-    return "\n\n".join(
-        [
-            _table(("Quality", "", "how it was measured"), quality),
-            _table(("Training", ""), facts),
-        ]
-    )
-
-
-def earlier(training: dict, before: str = "") -> dict:
-    """The facts of a training, and of those it is built on how much there was; commands have a field of their own."""
-    facts = {}
-    for name, value in training.items():
-        if isinstance(value, dict):
-            facts |= earlier(value, f"{before}{name} ")
-        elif name != "command" and (not before or name in ("images_seen", "minutes")):
-            facts[before + name] = value
-    return facts
-
-
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    if not rows:
-        return f"{heads[0]}: nothing has been measured yet."
-    lines = [
-        heads,
-        ("---", "---:", *["---"] * (len(heads) - 2)),
-        *([wiring.plain(cell) for cell in row] for row in rows),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def on_display(name: str, record: Record) -> tuple:
     """What the tab shows of a record, in the order of `Controls.outputs`."""
     known, found = facts(record), record.moments()
@@ -186,7 +156,8 @@ def on_display(name: str, record: Record) -> tuple:
         notes.insert(0, in_words(record.progress(), record.reached()))
     shown = timeline(name, [at.label for at in found], _files(found[-1]) if found else [])
     curve = loss_plot(known["history"], known["problems"])
-    return "\n\n".join(notes), known["command"], curve, shown, tables(known["training"], known["metrics"])
+    words = tables(known["training"], known["metrics"])
+    return "\n\n".join(notes), known["command"], curve, shown, words, *quality.shown(known["quality"])
 
 
 def _files(at: Moment) -> list[bytes]:

@@ -5,8 +5,10 @@ import os
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
+from typing import ClassVar
 
 import gradio as gr
 
@@ -54,22 +56,41 @@ def plain(text: str) -> str:
 
 
 class Showcase:
-    """A run computed once in the background, for every visitor's first sight of the page."""
+    """A run computed once, for every visitor's first sight of a tab.
 
-    _workers = ThreadPoolExecutor(1, thread_name_prefix="showcase")
+    That of the tab on display begins `at_once`. The others together take seconds, in which the page would come up more
+    slowly, so they begin with `begin_all`, or when their tab is opened if that is sooner.
+    """
 
-    def __init__(self, make: Callable[[], object]):
-        self._result: Future = self._workers.submit(make)
+    _worker = ThreadPoolExecutor(1, thread_name_prefix="showcase")
+    _waiting: ClassVar[list["Showcase"]] = []
+
+    def __init__(self, make: Callable[[], object], at_once: bool = False):
+        self._make: Callable[[], object] | None = make
+        self._result: object = None
+        self._lock = Lock()
+        self._waiting.append(self)
+        if at_once:
+            self._worker.submit(self)
+
+    @classmethod
+    def begin_all(cls) -> None:
+        """Compute in the background, one after another, what nobody has asked for yet."""
+        while cls._waiting:
+            cls._worker.submit(cls._waiting.pop(0))
 
     @classmethod
     def finish_all(cls) -> None:
-        """Wait until there is none under way, which a measurement must."""
-        cls._workers.submit(lambda: None).result()
+        """Wait until every one is computed, which a measurement must."""
+        cls.begin_all()
+        cls._worker.submit(lambda: None).result()
 
     def __call__(self) -> object:
-        """The result; waits for it in the first second after the start."""
-        with toasts():
-            return self._result.result()
+        """The result, computed or waited for if it is not there yet."""
+        with toasts(), self._lock:
+            if self._make:
+                self._result, self._make = self._make(), None
+            return self._result
 
 
 def new_seed() -> str:

@@ -1,4 +1,4 @@
-// Curves over one horizontal axis. A message is {series, x, y, log, remark}: series are {name, marks, x, y} with base64 of
+// Curves over one horizontal axis. A message is {series, x, y, log, log_x, remark}: series are {name, marks, x, y} with base64 of
 // float32, x and y the labels of the axes. With no series, `remark` says why. Moving over the plot reads its values.
 
 const root = element.querySelector(".curves");
@@ -90,12 +90,10 @@ function reader(area, series, across, up) {
   const hide = () => {
     for (const part of [line, box, ...dots]) part.hidden = true;
   };
-  const [low, high] = [longest.x[0], longest.x.at(-1)];
   area.addEventListener("pointermove", (event) => {
     const { left, width } = area.getBoundingClientRect();
     const share = (100 * (event.clientX - left)) / width;
-    const span = across(high) - across(low) || 1;
-    read(nearest(longest, low + ((share - across(low)) / span) * (high - low)));
+    read(nearest({ x: Array.from(longest.x, across) }, share));
   });
   area.addEventListener("pointerleave", hide);
   area.addEventListener("blur", hide);
@@ -116,7 +114,7 @@ function show() {
   const [xs, ys] = ["x", "y"].map((name) => series.flatMap((one) => Array.from(one[name])));
   const possible = ys.every((value) => value > 0);
   const log = possible && (logarithmic ?? shown.log);
-  const { to: across, ticks: columns } = axis(xs, false, 5, Math.min(...xs) >= 0);
+  const { to: across, ticks: columns } = axis(xs, shown.log_x, 5, !shown.log_x && Math.min(...xs) >= 0);
   const { to: up, ticks: rows } = axis(ys, log, 5, false);
   const head = make("div", "head");
   head.append(make("span", "y-label", shown.y), legend(series));

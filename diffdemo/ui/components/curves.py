@@ -27,12 +27,13 @@ def curves(label: str, elem_id: str) -> gr.HTML:
     return block("curves", label, elem_id)
 
 
-def plot(series: Sequence[Series], x_label: str, y_label: str, log: bool = False) -> dict:
-    """The message that shows these series; points that are not finite are left out.
+def plot(series: Sequence[Series], x_label: str, y_label: str, log: bool = False, log_x: bool = False) -> dict:
+    """The message that shows these series, x ascending; points that are not finite are left out.
 
     `log` is whether the vertical axis is logarithmic at first; people can change it where all values are above 0.
+    `log_x` is whether the horizontal axis is, for values above 0.
     """
-    return {"series": [_packed(one) for one in series], "x": x_label, "y": y_label, "log": log}
+    return {"series": [_packed(one) for one in series], "x": x_label, "y": y_label, "log": log, "log_x": log_x}
 
 
 def remark(sentence: str) -> dict:
