@@ -163,7 +163,7 @@ def test_order_of_convergence(sampler, order, record_property):
                 errors[step.t].append((step.x_t - sqrt(SCHEDULE.alpha_bar[step.t]) * y).abs().max().item())
     for t in watched:
         slope = -np.polyfit(np.log(counts), np.log(errors[t]), 1)[0]
-        record_property(f"slope at {t}", slope)
+        record_property(f"slope at {t}", float(slope))
         print(f"{sampler} at t = {t}: order {slope:.2f}, errors {errors[t][0]:.1e} to {errors[t][-1]:.1e}")
         assert slope == pytest.approx(order, abs=0.15)
 
