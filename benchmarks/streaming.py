@@ -2,8 +2,9 @@
 
 Starts the page, drives it with headless Chromium and measures, after a warm-up, from the click until the browser shows
 the first frame and the finished pictures, how many frames it shows in a second meanwhile, and how soon it answers to
-the scrubber. The network's share is timed around its forward passes in the page's own process. Then it opens the page
-anew, with nothing in the browser's cache, and measures how long it takes until a click on Generate starts a run.
+the scrubber and to clicks on the map of the latent space. The network's share is timed around its forward passes in the
+page's own process. Then it opens the page anew, with nothing in the browser's cache, and measures how long it takes
+until a click on Generate starts a run.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import json
 import time
 
 import torch
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
@@ -45,6 +46,36 @@ SCRUB = """async () => {
         scrubber.dispatchEvent(new Event("input", {bubbles: true}));
         await drawn();
         times.push(performance.now() - began);
+    }
+    return times;
+}"""
+
+# Milliseconds from a click on each of these points of the map until the browser has drawn a point's picture, which may
+# be another's that lies there too; a point that is shown already is left out.
+CLICK_POINTS = """async (indices) => {
+    const map = document.querySelector("#latent-map .latent_map");
+    const shown = document.querySelector("#latent-point .latent_point");
+    const drawn = () => new Promise((ready) => requestAnimationFrame(() => requestAnimationFrame(ready)));
+    const times = [];
+    for (const index of indices) {
+        const canvas = map.querySelector("canvas");
+        const box = canvas.getBoundingClientRect();
+        const [x, y] = map.positionOf(index);
+        const at = {bubbles: true, clientX: box.left + x, clientY: box.top + y};
+        const changed = new Promise((done) => {
+            const watch = new MutationObserver(() => {
+                watch.disconnect();
+                done(true);
+            });
+            watch.observe(shown, {attributeFilter: ["data-of"]});
+            setTimeout(() => done(false), 3000);
+        });
+        const began = performance.now();
+        canvas.dispatchEvent(new MouseEvent("click", at));
+        if (!(await changed)) continue;
+        await drawn();
+        times.push(performance.now() - began);
+        await new Promise((rested) => setTimeout(rested, 200));
     }
     return times;
 }"""
@@ -94,6 +125,13 @@ def usable_after(browser: Browser, address: str, shown: str) -> float:
     return seconds
 
 
+def map_clicks(page: Page) -> list[float]:
+    """Milliseconds that single clicks on the map of the latent space take to show their point, in order of size."""
+    page.get_by_role("tab", name="Latent space").click()
+    page.wait_for_selector("#latent-point .latent_point[data-of]")
+    return sorted(page.evaluate(CLICK_POINTS, list(range(40, 60))))
+
+
 def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: int) -> dict:
     """Generate `runs` times in the browser; every figure is measured, times are of the median run."""
     shelf = open_shelf(checkpoints)
@@ -122,6 +160,7 @@ def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: 
                 rate = (len(shown_at) - 1) / max(1e-3, shown_at[-1] - shown_at[0])
                 results.append((ended - began, *computed, frames, shown_at[0] - began, rate))
         scrubs = sorted(page.evaluate(SCRUB))
+        clicks = map_clicks(page) if "latent_diffusion" in shelf.keys else []
         page.close()
         opened = sorted(usable_after(browser, address, first) for _ in range(runs))
     wall, network, before, span, calls, frames, first, rate = sorted(results)[len(results) // 2]
@@ -139,6 +178,8 @@ def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: 
         "network_steps_per_s": round(steps / network, 1),
         "scrubber_ms_median": round(scrubs[len(scrubs) // 2], 1),
         "scrubber_ms_slowest": round(scrubs[-1], 1),
+        "map_click_ms_median": round(clicks[len(clicks) // 2], 1) if clicks else None,
+        "map_click_ms_slowest": round(clicks[-1], 1) if clicks else None,
         "click_to_finished_s": round(wall, 3),
         "click_to_first_pass_s": round(before, 3),
         "last_pass_to_finished_s": round(wall - before - span, 3),

@@ -118,8 +118,9 @@ def test_only_the_actions_are_public(client):
 def test_options_come_from_flags_then_from_the_environment():
     environment = {"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "7001"}
     assert (options.read([], environment).host, options.read([], environment).port) == ("0.0.0.0", 7001)
-    chosen = options.read(["--port", "80", "--host", "::1", "--device", "cpu", "--checkpoints", "x"], environment)
-    assert vars(chosen) == {"host": "::1", "port": 80, "device": "cpu", "checkpoints": "x"}
+    wanted = {"host": "::1", "port": 80, "device": "cpu", "checkpoints": "x", "data": "y", "runs": "z"}
+    flags = [part for name, value in wanted.items() for part in (f"--{name}", str(value))]
+    assert vars(options.read(flags, environment)) == wanted
     assert options.read(["--nonsense"], {"SPACE_ID": "someone/diffdemo"}).port is None
 
 
