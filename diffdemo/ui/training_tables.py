@@ -7,15 +7,18 @@ from diffdemo.ui import wiring
 
 
 def tables(training: dict, metrics: dict) -> str:
-    """The figures that were measured, each with how, and the facts of the training, as Markdown."""
-    quality = [(figure.title, figure.text, figure.how) for figure in measured(metrics)]
+    """The figures that were measured, with how below those that were measured alike, and the facts of the training."""
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for figure in measured(metrics):
+        real = "" if figure.floor is None else number(figure.floor)
+        groups.setdefault(figure.how, []).append((figure.title, number(figure.value), real))
+    parts = []
+    for how, rows in groups.items():
+        real = any(row[2] for row in rows)
+        parts.append(_table(("Quality", "", *(["real pictures"] * real)), [row if real else row[:2] for row in rows]))
+        parts.append(wiring.plain(f"Measured: {how}.") if how else "")
     facts = [(name.replace("_", " "), number(value)) for name, value in earlier(training).items() if value is not None]
-    return "\n\n".join(
-        [
-            _table(("Quality", "", "how it was measured"), quality),
-            _table(("Training", ""), facts),
-        ]
-    )
+    return "\n\n".join([*(parts or [_table(("Quality", ""), [])]), _table(("Training", ""), facts)])
 
 
 def earlier(training: dict, before: str = "") -> dict:
@@ -32,9 +35,5 @@ def earlier(training: dict, before: str = "") -> dict:
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     if not rows:
         return f"{heads[0]}: nothing has been measured yet."
-    lines = [
-        heads,
-        ("---", "---:", *["---"] * (len(heads) - 2)),
-        *([wiring.plain(cell) for cell in row] for row in rows),
-    ]
+    lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *([wiring.plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
