@@ -1,6 +1,7 @@
 // What the map paints; this file comes before latent_map.js in the same script.
 
 const MARGIN = 20;
+const [SIGNS, WORDS] = ["18px system-ui", "700 13px system-ui"];
 
 // The same scale both ways, so that distances on the map may be compared; what is drawn over the points fits in too.
 function fit(points, width, height) {
@@ -33,17 +34,26 @@ function paintMap(canvas, scene, state, place, step) {
     pen.arc(...screen(point), radius, 0, 2 * Math.PI);
   }
 
+  const taken = []; // where words stand already: [x, y, half their width]
+
+  // A sign at a point and a word below or above it, or further away where another word is in the way.
   function mark(point, sign, text, below = -15) {
     const [x, y] = screen(point);
     [pen.textAlign, pen.textBaseline, pen.lineWidth] = ["center", "middle", 4];
     [pen.strokeStyle, pen.fillStyle] = [ground, ink];
-    for (const [written, font, down] of [
-      [sign, "18px system-ui", 0],
-      [text, "700 13px system-ui", below],
+    pen.font = WORDS;
+    const half = pen.measureText(text).width / 2;
+    const free = (down) =>
+      taken.every(([left, top, other]) => Math.abs(left - x) > half + other || Math.abs(top - y - down) > 14);
+    const down = [below, -below, 2 * below, -2 * below].find(free) ?? below;
+    taken.push([x, y + down, half]);
+    for (const [written, font, lower] of [
+      [sign, SIGNS, 0],
+      [text, WORDS, down],
     ]) {
       pen.font = font;
-      pen.strokeText(written, x, y + down);
-      pen.fillText(written, x, y + down);
+      pen.strokeText(written, x, y + lower);
+      pen.fillText(written, x, y + lower);
     }
   }
 
