@@ -39,7 +39,7 @@ function receive() {
   if (own.length > 1) {
     const row = make("div", "own");
     own.forEach((canvas, place) => {
-      const button = make("button", "one");
+      const button = make("button", "thumb");
       button.type = "button";
       button.title = `Look at ${message.names[place]}`;
       button.setAttribute("aria-label", button.title);
