@@ -226,6 +226,13 @@ def test_originals_can_be_fetched_and_a_failure_is_one_sentence(open_page, toy, 
     assert np.array_equal(canvases(page, f"{POINT} .original canvas")[0], expected)
 
 
+def test_the_endpoint_has_originals_though_nobody_has_opened_the_tab(shelf, toy, latent_map):
+    with served(shelf, data=toy) as url:
+        _, original, numbers = Client(url, verbose=False).predict(3, api_name="/latent_point")
+    expected = create_cat_dog_dataset(toy)[1].images[latent_map.index[3]]
+    assert np.array_equal(np.array(Image.open(original)), expected) and numbers["psnr"] > 0
+
+
 def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_paths(shelf, tmp_path):
     shutil.copytree(shelf.folder / "latent_diffusion", tmp_path / "latent_diffusion")
     config = tmp_path / "latent_diffusion/config.json"

@@ -48,6 +48,7 @@ def _point(space: LatentSpace) -> None:
     def run(point) -> tuple:
         with wiring.toasts():
             index = space.index(point)
+            space.look_for_originals()
             places = {view: space.map.points(view)[index].tolist() for view in ("pca", "tsne")}
             known, pictures, original = views.facts(space, index)
             return pictures[0], original, known | places

@@ -1,5 +1,6 @@
 """What the Latent space tab shows, as messages for its components: the map, a point, the way between two, a path."""
 
+import contextlib
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -51,11 +52,10 @@ class LatentSpace:
         return ""
 
     def look_for_originals(self) -> None:
-        """Take the originals out of the data folder, if they are in it."""
-        try:
-            self.originals = self.map.originals(self.data)
-        except DataError:
-            self.originals = None
+        """Take the originals out of the data folder, if they are in it and were not taken before."""
+        if self.originals is None:
+            with contextlib.suppress(DataError):
+                self.originals = self.map.originals(self.data)
 
     @property
     def downloadable(self) -> bool:
