@@ -32,13 +32,15 @@ class Figure:
         name: its key in `metrics`.
         value: what was measured; a text where a description was edited.
         floor: the same figure for real pictures, or None.
-        how: the conditions, such as n and the reference; figures compare only where they are the same.
+        conditions: such as n and the reference; figures of one name compare only where these are the same.
+        drawn: how the pictures came about that were measured, such as sampler and steps.
     """
 
     name: str
     value: object
     floor: object = None
-    how: str = ""
+    conditions: str = ""
+    drawn: str = ""
 
     @property
     def title(self) -> str:
@@ -46,10 +48,9 @@ class Figure:
         return NAMES.get(self.name, (self.name.replace("_", " "),))[0]
 
     @property
-    def conditions(self) -> str:
-        """What two figures of one name must share to be compared: all of `how` but the sampling."""
-        parts = self.how.split("; ")
-        return "; ".join(part for part in parts if " steps, " not in part)
+    def how(self) -> str:
+        """Everything about how it was measured."""
+        return "; ".join(filter(None, (self.conditions, self.drawn)))
 
     @property
     def text(self) -> str:
@@ -61,7 +62,9 @@ def measured(metrics: dict) -> list[Figure]:
     """Each figure in a description's `metrics`, in their order."""
     shared = f"{number(metrics['n'])} pictures of {metrics['split']}" if {"n", "split"} <= metrics.keys() else ""
     return [
-        Figure(name, figure.get("value"), figure.get("floor"), str(figure.get("measured", "")))
+        Figure(
+            name, figure.get("value"), figure.get("floor"), *(str(figure.get(key, "")) for key in ("measured", "drawn"))
+        )
         if isinstance(figure, dict)
         else Figure(name, figure, None, shared)
         for name, figure in metrics.items()

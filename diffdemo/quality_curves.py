@@ -1,4 +1,4 @@
-"""Quality against sampling steps and guidance, as `train.curves` leaves it in a checkpoint's folder."""
+"""Quality against sampling steps, guidance and training, as `train.curves` leaves it in a checkpoint's folder."""
 
 import csv
 import itertools
@@ -8,25 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
+from diffdemo.checkpoint import MAP
 from diffdemo.errors import RequestError
 
-LABELS = {"steps": "denoising steps", "guidance_scale": "guidance"}  # by the column that curves are over
+# By the column that curves are over: what people call it, and the file with the table.
+LABELS = {"steps": "denoising steps", "guidance_scale": "guidance", "images": "images seen"}
+TABLES = {"steps": "quality_steps.csv", "guidance_scale": "quality_guidance.csv", "images": "quality_training.csv"}
+OVER_TRAINING = "images"  # each point has weights of its own, the last one those of the checkpoint
 # The columns that say how a row's pictures were made and measured; figures compare where all these are the same.
 SETTINGS = ("sampler", "steps", "guidance_scale", "n", "first_seed", "sampled_on", "weights", "reference", "classifier")
 FIGURES = {"frechet_distance": "Fréchet distance", "class_agreement": "Class agreement"}
 
 
-def file_name(x: str) -> str:
-    """Of the table over the column `x`."""
-    return f"quality_{x.removesuffix('_scale')}.csv"
-
-
-FILES = tuple(map(file_name, LABELS))
-
-
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """One figure over steps or guidance, measured alike everywhere.
+    """One figure over steps, guidance or images seen, measured alike everywhere.
 
     Attributes:
         figure: a column of FIGURES.
@@ -53,17 +49,20 @@ def read_curves(folder: Path, x: str, weights: str = "") -> list[Curves]:
 
     Args:
         x: a column of LABELS.
-        weights: what the column of that name must say, see `weights_of`; other weights' figures are left out.
+        weights: what the column of that name must say, see `weights_of`; other weights' figures are left out. A curve
+            over training is of many weights, and must have these among them.
 
     Raises:
         RequestError: the table cannot be read.
     """
-    path = folder / file_name(x)
+    path = folder / TABLES[x]
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if not weights or row["weights"] == weights]
-        shared = [name for name in SETTINGS if name not in ("sampler", x)]
-        rows = [row for row in rows if all(row[name] == rows[-1][name] for name in shared)]
+            rows = list(csv.DictReader(file))
+        of_these = [row for row in rows if not weights or row["weights"] == weights]
+        rows = rows if of_these and x == OVER_TRAINING else of_these
+        shared = shared_settings(x)
+        rows = [row for row in rows if all(row[name] == of_these[-1][name] for name in shared)]
         return [
             Curves(
                 figure,
@@ -80,9 +79,15 @@ def read_curves(folder: Path, x: str, weights: str = "") -> list[Curves]:
         raise RequestError(f"{path} is no table of train.curves; measure it again or remove it.") from error
 
 
+def shared_settings(x: str) -> list[str]:
+    """Those of SETTINGS that are the same along a curve over the column `x`, and on the curves beside it."""
+    own = {"sampler", x} | ({"weights"} if x == OVER_TRAINING else set())
+    return [name for name in SETTINGS if name not in own]
+
+
 def weights_of(files: Mapping[str, str]) -> str:
-    """What the column `weights` says of a checkpoint with these `files` {name: SHA-256}."""
-    return "+".join(str(digest)[:8] for digest in files.values())
+    """What the column `weights` says of a checkpoint with these `files` {name: SHA-256}; a map is no weights."""
+    return "+".join(str(digest)[:8] for name, digest in files.items() if name != MAP)
 
 
 def _samplers(rows: list[dict], x: str, figure: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:

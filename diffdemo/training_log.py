@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from diffdemo.errors import RequestError
-from diffdemo.quality_curves import FILES, LABELS, Curves, read_curves, weights_of
+from diffdemo.quality_curves import LABELS, TABLES, Curves, read_curves, weights_of
 
 HISTORY_COLUMNS = ("images", "loss", "val_loss", "lr")
 SMOOTHED_ABOVE = 50  # points
@@ -199,7 +199,8 @@ class Record:
 
     def stamp(self) -> tuple:
         """Changes whenever a file of the folder does; cheap, because nothing is read."""
-        return self.name, *(_modified(self.folder / name) for name in (RUN, HISTORY, DESCRIPTION, *GRIDS, *FILES))
+        names = (RUN, HISTORY, DESCRIPTION, *GRIDS, *TABLES.values())
+        return self.name, *(_modified(self.folder / name) for name in names)
 
 
 def runs(root: Path) -> list[Record]:

@@ -79,15 +79,12 @@ def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_
     def with_figures(key: str, metrics: dict) -> Generator:
         return Generator(shelf[key].network, replace(shelf[key].info, metrics=metrics), "cpu")
 
-    def figure(value: float, n: int) -> dict:
-        return {
-            "value": value,
-            "floor": 0.5,
-            "measured": f"n = {n} against this; ddim, {n} steps, guidance 1; classifier",
-        }
+    def figure(value: float, n: int, steps: int = 10) -> dict:
+        how = {"measured": f"n = {n} against this; classifier", "drawn": f"ddim, {steps} steps"}
+        return {"value": value, "floor": 0.5} | how
 
     first = with_figures("simple_unet", {"fid": figure(41.237, 10), "recall": figure(0.25, 10), "class_agreement": 0.5})
-    second = with_figures("attention_unet", {"fid": figure(30.0, 20), "recall": figure(0.75, 10)})
+    second = with_figures("attention_unet", {"fid": figure(30.0, 20), "recall": figure(0.75, 10, steps=20)})
     both = Shelf({"simple_unet": first, "attention_unet": second}, {})
     lanes = start(both, "cat", "5", 1, True, SIDE, ("attention_unet", 3, "ddim", 2))
     list(stream(lanes))

@@ -6,7 +6,7 @@ import shutil
 import sys
 import urllib.error
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from unittest import mock
 
 import numpy as np
@@ -14,13 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from diffdemo.checkpoint import parameter_count, read_info, save_checkpoint
+from diffdemo.checkpoint import load_network, parameter_count, read_info, save_checkpoint
 from diffdemo.classifier import ClassifierInfo
 from diffdemo.data import CIFAR10_CLASSES as CLASSES
 from diffdemo.data import load_dataset, make_toy_dataset
+from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator
 from diffdemo.metrics import frechet_distance
 from diffdemo.models.classifier import Classifier, ClassifierConfig
+from diffdemo.quality_curves import read_curves, weights_of
 from train import curves, drawn, evaluate
 from train.drawn import SHARD, Draw
 from train.flags import run_app
@@ -114,6 +116,7 @@ def test_a_model_of_two_classes_is_measured_against_these_and_twice_alike(run, a
             "first_seed": 7,
             "precision": "fp32",
             "device": "cpu",
+            "compiled": False,
         },
     }
     reference = result["reference"]
@@ -169,8 +172,9 @@ def test_figures_are_installed_beside_those_that_were_there(run, all_checkpoints
     result = json.loads((tmp_path / "latent_diffusion" / "evaluation.json").read_text())
     assert metrics["psnr"] == 24.5 and "fid" not in metrics
     assert metrics["frechet_distance"]["value"] == result["figures"]["frechet_distance"]
-    for part in ("n = 10 ", "toy shapes train", "dpmpp, 2 steps", "seeds 0 to 9", "diffdemo classifier"):
+    for part in ("n = 10 ", "toy shapes train", "diffdemo classifier"):
         assert part in metrics["class_agreement"]["measured"]
+    assert metrics["class_agreement"]["drawn"] == "dpmpp, 2 steps, guidance 2, seeds 0 to 9, cpu fp32"
 
 
 def test_the_fid_goes_through_pytorch_fid(run, inception_weights, tmp_path, monkeypatch):
@@ -252,11 +256,11 @@ def test_curves_have_a_row_for_each_setting_and_measure_none_twice(run, refusal,
     flags = ["--model", "attention_unet", "-n", 10, "--out", tmp_path / "curves", "--samplers", "ddim,heun"]
     measure, measured = curves.measure, []
 
-    def stopped_at_the_second(draw: Draw, *rest: object) -> dict:
-        measured.append((draw.sampler, draw.steps, draw.guidance_scale))
+    def stopped_at_the_second(point: curves.Point, *rest: object) -> dict:
+        measured.append((point.draw.sampler, point.draw.steps, point.draw.guidance_scale))
         if len(measured) == 2:
             raise OSError("stopped")
-        return measure(draw, *rest)
+        return measure(point, *rest)
 
     monkeypatch.setattr(curves, "measure", stopped_at_the_second)
     run(*flags, "--steps", 5, "--guidance", "1", command=curves.main, code=1)
@@ -273,3 +277,52 @@ def test_curves_have_a_row_for_each_setting_and_measure_none_twice(run, refusal,
         assert Image.open(tmp_path / "curves" / name).width > 1000
     said = refusal(*flags[:2], "-n", 50, command=curves.main)
     assert "only 10 real pictures" in said
+
+
+@pytest.fixture
+def trained(all_checkpoints, tmp_path):
+    """A run of 300 images that went on from one of 1,000 and kept its weights at 100, 200 and at the end."""
+    network, info = load_network(all_checkpoints / "attention_unet")
+    before = {"images_seen": 1000}
+    for name, images in (("snapshots/a", 100), ("snapshots/b", 200), ("snapshots/c", 300), (".", 300)):
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=1e-5 * images)
+        training = {"images_seen": images, "started_from": before}
+        save_checkpoint(tmp_path / "run" / name, replace(info, training=training), network.state_dict())
+    return tmp_path / "run"
+
+
+def test_the_curve_over_training_is_of_every_kept_checkpoint_and_the_last(run, trained):
+    flags = ["--model", trained, "-n", 10, "--steps", "none", "--guidance", "none"]
+    run(*flags, command=curves.main)
+    with (trained / "quality_training.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["images"] for row in rows] == ["1100", "1200", "1300"]
+    folders = (trained / "snapshots/a", trained / "snapshots/b", trained)
+    assert [row["weights"] for row in rows] == [weights_of(read_info(folder).files) for folder in folders]
+    assert len({row["frechet_distance"] for row in rows}) == 3  # each with its own weights
+    alone = curves.snapshots(folders[1])
+    assert [images for _, info in alone if (images := curves.images_seen(info))] == [1200]
+    (curve, *_) = read_curves(trained, "images", rows[-1]["weights"])
+    assert curve.samplers["dpmpp"][0].tolist() == [1100, 1200, 1300]
+    assert curve.samplers["dpmpp"][1].tolist() == [float(row["frechet_distance"]) for row in rows]
+    assert read_curves(trained, "images", "other weights") == []
+    assert Image.open(trained / "quality_training.png").width > 1000
+    shutil.rmtree(trained / "snapshots")
+    assert "no curve to measure" in run(*flags, command=curves.main, code=2)
+
+
+def test_a_compiled_network_draws_the_same_pictures_and_says_so(all_checkpoints, trained):
+    folder = all_checkpoints / "attention_unet"
+    eager, compiled = (Generator.from_folder(folder, "cpu", compile=compile) for compile in (False, True))
+    draw = Draw.of(eager, steps=2)
+    assert drawn.computed_on(draw.identity(eager)) == "cpu fp32"
+    assert drawn.computed_on(draw.identity(compiled)) == "cpu fp32 compiled"
+    assert draw.name(eager) != draw.name(compiled)
+    for _ in range(2):
+        one, other = (g.sample(["cat", "dog"], steps=2, seeds=[3, 4]).astype(int) for g in (eager, compiled))
+        assert np.abs(one - other).max() <= 1
+        eager.load(trained)  # the second time round with other weights
+        compiled.load(trained)
+    with pytest.raises(CheckpointError, match="holds another network than the attention_unet"):
+        eager.load(all_checkpoints / "simple_unet")

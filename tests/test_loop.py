@@ -72,6 +72,35 @@ def test_it_learns_validates_each_epoch_and_draws_at_epochs_1_and_every_5th(tmp_
     assert float(history(tmp_path)[-1]["lr"]) == 0
 
 
+def test_checkpoints_are_kept_each_time_so_many_images_were_seen(tmp_path, data):
+    task, kept = MeanTask(), {}
+    task.save_checkpoint = lambda folder, weights, training: kept.__setitem__(
+        folder.relative_to(tmp_path).as_posix(), (training["images_seen"], weights["weight"].clone())
+    )
+    trainer(task, data, tmp_path, images=104, snapshot_every_images=50).run()
+    names = ["snapshots/images_000000050", "snapshots/images_000000100", "."]
+    assert [(name, images) for name, (images, _) in kept.items()] == list(zip(names, (56, 104, 104), strict=True))
+    assert torch.equal(kept["."][1], kept[names[1]][1]) and not torch.equal(kept["."][1], kept[names[0]][1])
+
+
+def test_a_run_that_goes_on_from_a_checkpoint_keeps_that_too_and_one_without_room_goes_on(tmp_path, data, capsys):
+    task, kept = MeanTask(), []
+    task.started_from = {"images_seen": 1000}
+    trainer(task, data, tmp_path, images=16, snapshot_every_images=16).run()
+    assert [training["images_seen"] for training in task.saved] == [0, 16, 16]
+
+    def no_room(folder, weights, training):
+        if "snapshots" in str(folder):
+            raise CheckpointError("There is no space left in snapshots.")
+        kept.append(folder)
+
+    task = MeanTask()
+    task.save_checkpoint = no_room
+    trainer(task, data, tmp_path / "b", images=16, snapshot_every_images=8).run()
+    assert kept == [tmp_path / "b"]
+    assert "Not kept: There is no space left" in capsys.readouterr().err
+
+
 def test_accumulated_steps_equal_one_large_batch(tmp_path, data):
     large, small = MeanTask(), MeanTask()
     trainer(large, data, tmp_path / "a", batch_size=32, images=320).run()

@@ -1,4 +1,4 @@
-"""Quality against sampling steps and guidance: `python -m train.curves --model attention_unet`."""
+"""Quality against sampling steps, guidance and training: `python -m train.curves --model attention_unet`."""
 
 import csv
 import io
@@ -16,15 +16,18 @@ from tqdm import tqdm
 
 from diffdemo import CHECKPOINTS, catalog, validate
 from diffdemo.atomic import write_atomically
+from diffdemo.checkpoint import CONFIG, CheckpointInfo, read_info
 from diffdemo.classifier import load_classifier
 from diffdemo.data import SPLITS
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.figures import save_figure
 from diffdemo.generator import Generator
-from diffdemo.quality_curves import LABELS, SETTINGS, file_name, weights_of
+from diffdemo.quality_curves import LABELS, OVER_TRAINING, SETTINGS, TABLES, shared_settings, weights_of
 from diffdemo.samplers import SAMPLERS
-from train.drawn import Draw
+from train.drawn import Draw, computed_on
+from train.evaluate import COMPILE
 from train.flags import run_app
+from train.loop import SNAPSHOTS
 from train.quality import LEAST, Judge
 from train.resume import alone
 from train.run import load_splits
@@ -42,9 +45,11 @@ class Table:
 
     Args:
         path: the file; rows that are in it stay.
+        columns: of the file.
     """
 
     path: Path
+    columns: tuple[str, ...] = COLUMNS
 
     def rows(self) -> list[dict[str, str]]:
         """What is in the file; TrainingError if it has other columns."""
@@ -52,7 +57,7 @@ class Table:
             return []
         with self.path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
+            if tuple(reader.fieldnames or ()) != self.columns:
                 raise TrainingError(f"{self.path} has other columns than train.curves writes; move it away.")
             return list(reader)
 
@@ -64,30 +69,61 @@ class Table:
     def add(self, row: dict) -> None:
         """Append a row; whoever reads the file, or stops this process, never sees half of one."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows([*self.rows(), {name: "" if value is None else value for name, value in row.items()}])
         write_atomically(self.path, lambda unfinished: unfinished.write_text(text.getvalue(), "utf-8"))
 
 
-def settings_of(draw: Draw, generator: Generator, judge: Judge, count: int) -> dict:
-    """The first part of a row, see SETTINGS."""
-    conditions = judge.conditions()
+@dataclass(frozen=True, eq=False)
+class Point:
+    """What one row of a table is about: samples of one checkpoint.
+
+    Attributes:
+        folder: of the checkpoint.
+        info: what it says of itself.
+        draw: which samples.
+    """
+
+    folder: Path
+    info: CheckpointInfo
+    draw: Draw
+
+
+def snapshots(folder: Path) -> list[tuple[Path, CheckpointInfo]]:
+    """The checkpoints that a run has kept on the way, and what it ended with, each with fewer images than the next."""
+    end = read_info(folder)
+    kept = [(path.parent, read_info(path.parent)) for path in sorted((folder / SNAPSHOTS).glob(f"*/{CONFIG}"))]
+    return [*((path, info) for path, info in kept if images_seen(info) < images_seen(end)), (folder, end)]
+
+
+def images_seen(info: CheckpointInfo) -> float:
+    """Pictures that the weights were trained on, those of earlier stages included."""
+    return catalog.in_all(info.training, "images_seen") or 0
+
+
+def settings_of(point: Point, generator: Generator, judge: Judge, count: int) -> dict:
+    """The first part of a row, see SETTINGS; and the images seen."""
+    conditions, draw = judge.conditions(), point.draw
     return {
+        "images": images_seen(point.info),
         "sampler": draw.sampler,
         "steps": draw.steps,
         "guidance_scale": draw.guidance_scale,
         "n": count,
         "first_seed": draw.seed,
-        "sampled_on": f"{generator.device.type} {generator.precision}",
-        "weights": weights_of(generator.info.files),
+        "sampled_on": computed_on(draw.identity(generator)),
+        "weights": weights_of(point.info.files),
         "reference": f"{conditions['reference']['split']} {conditions['reference']['sha256'][:8]}",
         "classifier": conditions["classifier"]["sha256"][:8],
     }
 
 
-def measure(draw: Draw, generator: Generator, judge: Judge, count: int, floor: dict, samples: Path) -> dict:
+def measure(point: Point, generator: Generator, judge: Judge, count: int, floor: dict, samples: Path) -> dict:
     """The second part of a row: cost and figures of `count` samples, kept in `samples`, and the `floor`'s figures."""
+    draw = point.draw
+    if generator.info.files != point.info.files:
+        generator.load(point.folder)
     began = time.monotonic()
     pictures = draw.pictures(generator, samples / draw.name(generator) / "shards", count)
     seconds = round(time.monotonic() - began, 1)
@@ -103,10 +139,10 @@ def measure(draw: Draw, generator: Generator, judge: Judge, count: int, floor: d
 def draw_curves(rows: Sequence[dict[str, str]], x: str, path: Path, title: str) -> Path:
     """Draw Fréchet distance, and class agreement where there is one, over the column `x`, a line for each sampler.
 
-    The rows must agree in all SETTINGS besides `x` and the sampler.
+    The rows must agree in all `shared_settings`.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullLocator
+    from matplotlib.ticker import EngFormatter, NullLocator
 
     panels = {"frechet_distance": "Fréchet distance"}
     if rows[0]["class_agreement"]:
@@ -117,6 +153,8 @@ def draw_curves(rows: Sequence[dict[str, str]], x: str, path: Path, title: str) 
             points = sorted((float(row[x]), float(row[name])) for row in rows if row["sampler"] == sampler)
             axes.plot(*np.transpose(points), marker="o", markersize=4, label=sampler)
         axes.axhline(float(rows[0][f"floor_{name}"]), color="0.5", linestyle="--", linewidth=1, label="real pictures")
+        if x == OVER_TRAINING:
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         if x == "steps":
             axes.set_xscale("log")
             measured = sorted({int(row[x]) for row in rows})
@@ -147,6 +185,9 @@ def main(
     steps: Annotated[str, typer.Option(help="Numbers of denoising steps; none for no such curve.")] = STEPS,
     samplers: Annotated[str, typer.Option(help="Samplers of the curves over steps.")] = ",".join(SAMPLERS),
     guidance: Annotated[str, typer.Option(help="Guidance scales; none for no such curve.")] = GUIDANCE,
+    training: Annotated[
+        bool, typer.Option(help=f"The curve over training, if the folder holds a run's {SNAPSHOTS}.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of the first picture; picture k has this seed + k.")] = 0,
     reference: Annotated[str, typer.Option(help="What to measure against: train or test pictures.")] = "train",
     classifier: Annotated[
@@ -158,29 +199,35 @@ def main(
     samples: Annotated[Path, typer.Option(help="Folder for the samples.")] = Path("runs/evaluate"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of the sampling: fp32, bf16 or fp16.")] = "fp32",
+    compile_network: Annotated[bool, typer.Option("--compile", help=COMPILE)] = False,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 is all of them.")] = 0,
 ) -> None:
-    """Measure a model at many step counts with every sampler, and at several guidances, and draw the curves.
+    """Measure a model at many step counts with every sampler, at several guidances, and over training, and draw that.
 
-    Each row is kept as soon as it is measured: the same command again goes on where the last one was stopped, and one
-    with other grids adds to what is there. For example, in minutes on two CPU cores:
+    The curve over training needs the checkpoints that a run with --snapshot-every-images keeps on the way. Each row is
+    kept as soon as it is measured: the same command again goes on where the last one was stopped, and one with other
+    grids adds to what is there. For example, in minutes on two CPU cores:
 
-        python -m train.curves --model attention_unet -n 500 --steps 2,5,10,20 --samplers ddim,dpmpp
+        python -m train.curves --model attention_unet -n 500 --steps 2,5,10,20 --samplers ddim,dpmpp --compile
     """
     validate.choice("reference", reference, SPLITS)
     validate.whole_number("-n", count, LEAST, 50_000)
     if threads:
         torch.set_num_threads(threads)
     folder = catalog.find(model, checkpoints)
-    generator = Generator.from_folder(folder, device, precision)
-    curves: dict[str, list[Draw]] = {}  # by the column that they are over
+    generator = Generator.from_folder(folder, device, precision, compile_network)
+    draws: dict[str, list[Draw]] = {}  # by the column that curves are over
     if steps != "none":
         grid = itertools.product(entries("--samplers", samplers), entries("--steps", steps))
-        curves["steps"] = [Draw.of(generator, sampler, number, None, seed) for sampler, number in grid]
+        draws["steps"] = [Draw.of(generator, sampler, number, None, seed) for sampler, number in grid]
     if guidance != "none" and generator.classes:
-        curves["guidance_scale"] = [
+        draws["guidance_scale"] = [
             Draw.of(generator, None, None, scale, seed) for scale in entries("--guidance", guidance)
         ]
+    curves = {x: [Point(folder, generator.info, draw) for draw in of_x] for x, of_x in draws.items()}
+    if training and (folder / SNAPSHOTS).is_dir():
+        draw = Draw.of(generator, seed=seed)
+        curves[OVER_TRAINING] = [Point(*snapshot, draw) for snapshot in snapshots(folder)]
     if not curves:
         raise RequestError("There is no curve to measure; name --steps, or --guidance for a model with classes.")
     judge = Judge(data, load_splits(data, generator.info), reference, load_classifier(classifier, device), None)
@@ -191,13 +238,15 @@ def main(
         )
     title = f"{generator.key}: {count:,} pictures against {judge.conditions()['reference']['source']}"
     with alone(samples / f"curves-{generator.key}"):  # not in a checkpoint's folder, which holds no lock
-        for x, draws in curves.items():
-            table = Table((out or folder) / file_name(x))
-            for draw in tqdm(draws, unit="row", desc=table.path.stem):
-                settings = settings_of(draw, generator, judge, count)
+        for x, points in curves.items():
+            columns = (x, *COLUMNS) if x == OVER_TRAINING else COLUMNS
+            table = Table((out or folder) / TABLES[x], columns)
+            for point in tqdm(points, unit="row", desc=table.path.stem):
+                settings = settings_of(point, generator, judge, count)
+                settings = {name: value for name, value in settings.items() if name in columns}
                 if not table.select(settings):
-                    table.add(settings | measure(draw, generator, judge, count, floor["figures"], samples))
-            alike = table.select({name: value for name, value in settings.items() if name not in ("sampler", x)})
+                    table.add(settings | measure(point, generator, judge, count, floor["figures"], samples))
+            alike = table.select({name: settings[name] for name in shared_settings(x)})
             figure = draw_curves(alike, x, table.path.with_suffix(".png"), title)
             print(f"Wrote {table.path} and {figure.name}, which shows {len(alike)} of its rows.")
 

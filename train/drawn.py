@@ -74,6 +74,7 @@ class Draw:
             "first_seed": self.seed,
             "precision": generator.precision,
             "device": generator.device.type,
+            "compiled": generator.compiled,
         }
 
     def name(self, generator: Generator) -> str:
@@ -121,6 +122,11 @@ class Draw:
                 finished[k] = generator.images(state)
                 _write(_path(folder, k), finished[k])
         return np.concatenate([finished[k] for k in range(shards)])[:count]
+
+
+def computed_on(identity: dict) -> str:
+    """Where and how the network ran, of which the last bits of a picture depend: such as "cpu bf16 compiled"."""
+    return f"{identity['device']} {identity['precision']}{' compiled' * identity['compiled']}"
 
 
 def _path(folder: Path, shard: int) -> Path:

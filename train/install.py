@@ -11,10 +11,11 @@ from diffdemo.atomic import write_atomically
 from diffdemo.checkpoint import CONFIG, MAP, CheckpointInfo, load_network, read_config, read_tensors
 from diffdemo.classifier import KEY as CLASSIFIER
 from diffdemo.classifier import ClassifierInfo, load_classifier
-from diffdemo.quality_curves import FILES as QUALITY
+from diffdemo.quality_curves import TABLES
 from train.flags import run_app
 
 # What a checkpoint folder holds besides config.json and the weights that it names: records of the training, no state.
+QUALITY = tuple(TABLES.values())
 GRAPHS = ("loss.png", "confusion.png", *(name.replace(".csv", ".png") for name in QUALITY))
 RECORDS = ("history.csv", *GRAPHS, *QUALITY, "samples", "epoch_visualizations", "figures")
 # Pictures of the data set, which are not ours to hand on.

@@ -6,13 +6,14 @@ several (see `train.distributed`).
 """
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from diffdemo.data import Dataset
 from diffdemo.device import autocast, choose_precision, hardware_name, peak_memory
-from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted
+from diffdemo.errors import DiffdemoError, Interrupted
 from train.averages import MovingAverage
 from train.distributed import ALONE, Group
 from train.heldout import HeldOut
@@ -26,6 +27,7 @@ from train.task import Task
 
 STEPS_PER_ROW = 50
 STEPS_PER_CHECK = 10
+SNAPSHOTS = "snapshots"  # the folder of checkpoints kept on the way
 
 
 class Trainer:
@@ -93,6 +95,8 @@ class Trainer:
         """
         settings = self.settings
         settings.out.mkdir(parents=True, exist_ok=True)
+        if settings.snapshot_every_images and self.step == 0 and self.task.started_from:
+            self._keep_snapshot(f"images_{0:09}")
         self.start()
         progress = Progress(settings, self.images_seen, self.seconds, silent=not self.group.first)
         with progress as self._progress, interruptible() as interrupted:
@@ -188,18 +192,33 @@ class Trainer:
             wanted = epoch == 1 or epoch % self.settings.draw_epochs == 0
             if wanted and self.task.draws_after(epoch, self.order.size):
                 self._draw_quietly(f"epoch_{epoch:04}")
-        every = self.settings.sample_every_images
-        if every and self.images_seen // every > before // every:
-            self._draw_quietly(f"images_{self.images_seen // every * every:09}")
+        if seen := self._passed(self.settings.sample_every_images):
+            self._draw_quietly(f"images_{seen:09}")
+        if seen := self._passed(self.settings.snapshot_every_images):
+            self._quietly("Not kept", self._keep_snapshot, f"images_{seen:09}")
+
+    def _passed(self, every: int) -> int:
+        """The multiple of `every` images that the last step has reached; 0 if it reached none, or `every` is 0."""
+        before = self.images_seen - self.step_images
+        return self.images_seen // every * every if every and self.images_seen // every > before // every else 0
+
+    def _keep_snapshot(self, name: str) -> None:
+        """A checkpoint of the weights as they are now, which the end of the run does not replace."""
+        self.task.save_checkpoint(
+            self.settings.out / SNAPSHOTS / name, self.averaged.module.state_dict(), self._training()
+        )
 
     def _draw_quietly(self, name: str) -> None:
-        """Draw in the middle of a run; without room for the picture the run goes on and says so."""
+        self._quietly("Not drawn", self.task.draw, self.settings.out, self.averaged.module, name)
+
+    def _quietly(self, trouble: str, write: Callable[..., None], *what: object) -> None:
+        """Write something in the middle of a run; without room for it the run goes on and says so."""
         if not self.group.first:
             return
         try:
-            self.task.draw(self.settings.out, self.averaged.module, name)
+            write(*what)
         except (DiffdemoError, OSError) as error:
-            self._progress.say(f"Not drawn: {error}")
+            self._progress.say(f"{trouble}: {error}")
 
     def _choose_average(self) -> None:
         """Of two moving averages, ship the one with the lower loss on held-out pictures."""
@@ -209,12 +228,9 @@ class Trainer:
             self.average_losses = {f"{averaged.decay:g}": round(loss, 6) for averaged, loss in losses.items()}
 
     def _save_quietly(self) -> None:
-        """Save in the middle of a run; without room for it the run goes on and says so."""
-        try:
-            self._save()
-        except (CheckpointError, OSError) as error:
-            self._progress.say(f"Not saved: {error}")
-            self._saved = time.monotonic()
+        """Save in the middle of a run; the next try is a while later, whether or not there was room for it."""
+        self._quietly("Not saved", self._save)
+        self._saved = time.monotonic()
 
     def _save(self) -> None:
         if not self.group.first:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffdemo.errors import RequestError
+from train.drawn import computed_on
 
 RESULT = "evaluation.json"
 KEYS = {"n", "drawn", "reference", "classifier", "inception", "missing", "figures", "floor"}
@@ -75,13 +76,15 @@ def title(result: dict) -> str:
     drawn = result["drawn"]
     if "from" in drawn:
         return f"{drawn['from']} {drawn['sha256'][:8]}"
+    return f"{drawn['model']}, {how_drawn(result)}"
+
+
+def how_drawn(result: dict) -> str:
+    """The settings of the sampling, such as "dpmpp, 20 steps, guidance 4, seeds 0 to 1999, cpu bf16"."""
+    drawn = result["drawn"]
     last = drawn["first_seed"] + result["n"] - 1
-    return f"{drawn['model']}, {how_drawn(drawn)}, seeds {drawn['first_seed']} to {last}"
-
-
-def how_drawn(drawn: dict) -> str:
-    """The settings of the sampling, such as "dpmpp, 20 steps, guidance 4"."""
-    return f"{drawn['sampler']}, {drawn['steps']} steps, guidance {drawn['guidance_scale']:g}"
+    settings = f"{drawn['sampler']}, {drawn['steps']} steps, guidance {drawn['guidance_scale']:g}"
+    return f"{settings}, seeds {drawn['first_seed']} to {last}, {computed_on(drawn)}"
 
 
 def described(part: dict) -> str:

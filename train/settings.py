@@ -38,11 +38,17 @@ class Settings:
         0, "Draw samples each time so many pictures were seen, besides epochs 1, 5, 10, ..."
     )
     draw_epochs: int = flag(1, "Of the epochs with samples, draw the first and those that this number divides.")
+    snapshot_every_images: int = flag(
+        0,
+        "Keep a checkpoint in snapshots/ each time so many pictures were seen, so that quality over training can be "
+        "measured; 0 is never.",
+    )
 
     def __post_init__(self):
         for name in ("images", "batch_size", "accumulate", "draw_epochs"):
             self._require(getattr(self, name) >= 1, name, "at least 1")
-        for name in ("max_minutes", "warmup_images", "weight_decay", "patience", "save_minutes", "sample_every_images"):
+        or_zero = ("max_minutes", "warmup_images", "weight_decay", "patience", "save_minutes")
+        for name in (*or_zero, "sample_every_images", "snapshot_every_images"):
             self._require(0 <= getattr(self, name) < math.inf, name, "0 or more")
         for name in ("lr", "clip_norm"):
             self._require(0 < getattr(self, name) < math.inf, name, "above 0")
