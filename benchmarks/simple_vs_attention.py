@@ -1,16 +1,16 @@
-"""What does attention do? python -m benchmarks.simple_vs_attention --images 60000 --jobs 2
+"""What does attention do? python -m benchmarks.simple_vs_attention --images 100000 --jobs 2 --compile
 
 Trains the simple and the attention UNet with the same data, settings, number of pictures and seeds, measures samples of
-each run with train.evaluate, and writes the curves as CSV and figure and the figures of every run as a table. What is
-finished is not done again, so a stopped command goes on where it was.
+every run with train.curves, over training and at several guidances, and writes the figures as CSV, the curves as a
+figure and means with their spread over the seeds on stdout. What is finished is not done again, so a stopped command
+goes on where it was.
 """
 
 import argparse
 import csv
-import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,30 +19,36 @@ import numpy as np
 from diffdemo.checkpoint import read_info
 from diffdemo.errors import CheckpointError
 from diffdemo.figures import save_figure
+from diffdemo.quality_curves import LABELS, TABLES
 from diffdemo.training_log import history_columns, moving_mean
 
 MODELS = {"simple_unet": "tab:blue", "attention_unet": "tab:orange"}
-MEASURED = ("frechet_distance", "kernel_distance", "precision", "recall")
+MEASURED = ("frechet_distance", "kernel_distance", "precision", "recall", "class_agreement")
+CURVES = ("images", "guidance_scale")  # what figures are measured over
+SNAPSHOTS = 5  # in a run
 
 
 def train_and_measure(model: str, seed: int, args: argparse.Namespace) -> None:
-    """One run, and its evaluation, unless they are finished; CalledProcessError if a script fails."""
-    run = args.out / f"{model}-{seed}"
-    shared = ["--data", str(args.data), "--threads", str(args.threads)]
+    """One run, and its figures, unless they are there; CalledProcessError if a script fails."""
+    run = run_of(model, seed, args)
+    shared = ["--data", str(args.data), "--threads", str(args.threads), *["--compile"] * args.compile]
     if not finished(run, args.images):
-        flags = ["--model", model, "--seed", str(seed), "--images", str(args.images), *(["--compile"] * args.compile)]
-        _call("train.unet", *flags, *(["--resume"] if (run / "state.safetensors").exists() else []), run, shared)
-    flags = ["--model", str(run), "-n", str(args.samples), "--guidance", str(args.guidance), "--no-fid"]
-    _call("train.evaluate", *flags, "--precision", args.precision, run / "evaluation", shared)
+        flags = ["--model", model, "--seed", str(seed), "--images", str(args.images)]
+        flags += ["--snapshot-every-images", str(args.images // SNAPSHOTS), "--out", str(run)]
+        _call("train.unet", flags + shared + ["--resume"] * (run / "state.safetensors").exists(), run)
+    flags = ["--model", str(run), "-n", str(args.samples), "--steps", "none", "--guidance", args.guidance]
+    _call("train.curves", [*flags, "--precision", args.precision, *shared], run)
 
 
-def _call(module: str, *flags: str | Path | list) -> None:
-    *flags, out, shared = flags
-    log = Path(f"{out}.log" if module == "train.unet" else f"{out.parent}.log")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        command = [sys.executable, "-m", module, *flags, "--out", str(out), *shared]
-        subprocess.run(command, stdout=file, stderr=file, check=True)
+def run_of(model: str, seed: int, args: argparse.Namespace) -> Path:
+    """The folder of a run."""
+    return args.out / f"{model}-{seed}"
+
+
+def _call(module: str, flags: Sequence[str], run: Path) -> None:
+    run.parent.mkdir(parents=True, exist_ok=True)
+    with Path(f"{run}.log").open("a") as log:
+        subprocess.run([sys.executable, "-m", module, *flags], stdout=log, stderr=log, check=True)
 
 
 def finished(run: Path, images: int) -> bool:
@@ -53,50 +59,97 @@ def finished(run: Path, images: int) -> bool:
         return False
 
 
-def rows(runs: dict[str, list[Path]]) -> Iterable[dict]:
-    """What there is to say of each run."""
-    for model, folders in runs.items():
-        for seed, folder in enumerate(folders):
-            training = read_info(folder).training
-            figures = json.loads((folder / "evaluation" / "evaluation.json").read_text())["figures"]
-            yield {
-                "model": model,
-                "seed": seed,
-                "images": training["images_seen"],
-                "minutes": training["minutes"],
-                "loss": training["loss"],
-                **{name: round(figures[name], 4) for name in MEASURED},
-                "class_agreement": round(figures["class_agreement"], 4),
-            }
+def measured(args: argparse.Namespace) -> Iterable[dict]:
+    """A row for every point of every run's curves."""
+    for model in MODELS:
+        for seed in range(args.seeds):
+            run = run_of(model, seed, args)
+            training = read_info(run).training
+            for x in CURVES:
+                with (run / TABLES[x]).open(newline="") as file:
+                    for row in csv.DictReader(file):
+                        yield {
+                            "model": model,
+                            "seed": seed,
+                            "over": x,
+                            "images": row.get("images", training["images_seen"]),
+                            **{name: row[name] for name in ("sampler", "steps", "guidance_scale", "n", "sampled_on")},
+                            **{name: row[name] for name in (*MEASURED, "floor_frechet_distance")},
+                            "run_loss": training["loss"],
+                            "run_validation_loss": training["val_loss"],
+                            "run_minutes": training["minutes"],
+                        }
 
 
-def draw(runs: dict[str, list[Path]], path: Path) -> None:
-    """The training losses of all runs, each model in its colour, smoothed."""
+def draw(rows: Sequence[dict], args: argparse.Namespace, path: Path) -> None:
+    """The training loss and the curves of all runs: each run a thin line, the mean of a model's seeds a thick one."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(13, 4), dpi=150, layout="constrained")
+    loss, *panels = figure.subplots(1, 1 + len(CURVES))
     for model, colour in MODELS.items():
-        for seed, folder in enumerate(runs[model]):
-            columns = history_columns(folder / "history.csv")
-            images, means, _ = moving_mean(columns["images"], columns["loss"])
-            axes.plot(images, means, color=colour, linewidth=1, label=model if seed == 0 else None)
-    axes.set(xlabel="images seen", ylabel="training loss, moving mean", yscale="log")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.grid(True, which="both", color="0.92", linewidth=0.6)
-    axes.legend(frameon=False)
-    axes.set_title(f"{len(runs[model])} seeds each")
+        lines = []
+        for seed in range(args.seeds):
+            columns = history_columns(run_of(model, seed, args) / "history.csv")
+            lines.append(moving_mean(columns["images"], columns["loss"])[:2])
+        _lines(loss, lines, colour, model)
+    loss.set(xlabel=LABELS["images"], ylabel="training loss, moving mean", yscale="log")
+    for axes, x in zip(panels, CURVES, strict=True):
+        for model, colour in MODELS.items():
+            lines = [
+                np.array(sorted((float(row[x]), float(row["frechet_distance"])) for row in of_run)).T
+                for seed in range(args.seeds)
+                if (of_run := [r for r in rows if (r["model"], r["seed"], r["over"]) == (model, seed, x)])
+            ]
+            _lines(axes, lines, colour, model, marker="o", markersize=4)
+        axes.set(xlabel=LABELS[x], ylabel="Fréchet distance", yscale="log")
+    scales = {row["guidance_scale"] for row in rows if row["over"] == "images"}
+    panels[0].set_title(f"guidance {', '.join(sorted(scales))}", fontsize=10)
+    panels[1].set_title(f"after {args.images:,} pictures", fontsize=10)
+    loss.set_title(f"{args.seeds} seeds each, and their mean", fontsize=10)
+    for axes in (loss, *panels):
+        axes.grid(True, which="both", color="0.92", linewidth=0.6)
+    for axes in (loss, panels[0]):
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    loss.legend(frameon=False)
     save_figure(figure, path)
+
+
+def _lines(axes, lines: Sequence[Sequence[np.ndarray]], colour: str, label: str, **style) -> None:
+    for x, y in lines:
+        axes.plot(x, y, color=colour, linewidth=0.6, alpha=0.6)
+    axes.plot(lines[0][0], np.mean([y for _, y in lines], axis=0), color=colour, linewidth=1.8, label=label, **style)
+
+
+def summary(rows: Sequence[dict]) -> str:
+    """Mean and standard deviation over the seeds of what each model's runs ended with, and in how many it was ahead."""
+    ends = [row for row in rows if row["over"] == "guidance_scale"]
+    lines = []
+    for scale in dict.fromkeys(row["guidance_scale"] for row in ends):
+        of_scale = [row for row in ends if row["guidance_scale"] == scale]
+        lines += [_line(f"{name}, guidance {scale}", name, of_scale) for name in MEASURED]
+    last = ends[-1]["guidance_scale"]
+    of_run = [row for row in ends if row["guidance_scale"] == last]
+    # A run of less than an epoch has no validation loss.
+    losses = [name for name in ("run_loss", "run_validation_loss") if all(row[name] for row in of_run)]
+    return "\n".join([*(_line(name, name, of_run) for name in losses), *lines])
+
+
+def _line(label: str, name: str, rows: Sequence[dict]) -> str:
+    simple, attention = (np.array([float(row[name]) for row in rows if row["model"] == model]) for model in MODELS)
+    means = "   ".join(f"{np.mean(v):8.4f} +- {np.std(v, ddof=1):6.4f}" for v in (simple, attention))
+    higher = int(np.sum(attention > simple))
+    return f"{label:34} {means}   attention higher in {higher} of {len(simple)}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=60_000, help="of each run")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each model")
-    parser.add_argument("--samples", type=int, default=1000, help="to measure of each run")
-    parser.add_argument("--guidance", type=float, default=1.0, help="of the samples")
-    parser.add_argument("--precision", default="fp32", help="of the sampling")
+    parser.add_argument("--images", type=int, default=100_000, help="of each run")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each model, 2 or more")
+    parser.add_argument("--samples", type=int, default=1000, help="to measure at each point")
+    parser.add_argument("--guidance", default="1,2,4", help="to measure the finished runs with")
+    parser.add_argument("--precision", default="bf16", help="of the sampling")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("runs/simple_vs_attention"), help="folder of the runs")
     parser.add_argument("--results", type=Path, default=Path("docs"), help="folder of the CSV and the figure")
@@ -104,22 +157,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a run")
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
+    if args.seeds < 2:
+        parser.error(f"--seeds must be 2 or more for a spread, not {args.seeds}")
 
     pairs = [(model, seed) for seed in range(args.seeds) for model in MODELS]
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(lambda pair: train_and_measure(*pair, args), pairs))
-    runs = {model: [args.out / f"{model}-{seed}" for seed in range(args.seeds)] for model in MODELS}
-    table = list(rows(runs))
+    rows = list(measured(args))
     args.results.mkdir(parents=True, exist_ok=True)
     with (args.results / "simple_vs_attention.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, table[0])
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(table)
-    draw(runs, args.results / "simple_vs_attention.png")
-    for name in ("minutes", "loss", *MEASURED, "class_agreement"):
-        for model in MODELS:
-            values = [row[name] for row in table if row["model"] == model]
-            print(f"{name:18} {model:15} {np.mean(values):8.4f}  (from {min(values):.4f} to {max(values):.4f})")
+        writer.writerows(rows)
+    draw(rows, args, args.results / "simple_vs_attention.png")
+    print(f"{'mean +- deviation over the seeds':34} {'simple_unet':^19}  {'attention_unet':^19}")
+    print(summary(rows))
 
 
 if __name__ == "__main__":
