@@ -84,6 +84,12 @@ def sample(
         str | None,
         typer.Option(metavar="G", help="How much the class counts, 0 to 20; 1 is no guidance.  [default: the model's]"),
     ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Of the steps: trailing (even), or karras (small at the end).  [default: the model's]"
+        ),
+    ] = None,
     eta: Annotated[
         str | None, typer.Option(metavar="E", help="Of ddim: fresh noise a step, 0 to 1.  [default: 0]")
     ] = None,
@@ -123,6 +129,7 @@ def sample(
         "steps": steps,
         "sampler": sampler,
         "guidance_scale": guidance,
+        "spacing": spacing,
         "eta": eta,
         "variance": variance,
     }

@@ -26,7 +26,7 @@ from diffdemo.diffusion import Diffusion
 from diffdemo.errors import CheckpointError, DiffdemoError
 from diffdemo.registry import ModelSpec, spec
 from diffdemo.samplers import SAMPLERS
-from diffdemo.schedule import NoiseSchedule
+from diffdemo.schedule import SPACINGS, NoiseSchedule
 
 FORMAT = 1
 SHARD_BYTES = 15 * 2**20  # hosts of model repositories are unhappy with larger files
@@ -44,7 +44,7 @@ class CheckpointInfo:
         diffusion: {"schedule": arguments of NoiseSchedule, "prediction": name}.
         classes: names of the classes the network is conditioned on, in the order of its labels.
         parameters: number of weights.
-        defaults: {"sampler", "steps", "guidance_scale"} that show the model well.
+        defaults: {"sampler", "steps", "guidance_scale"} that show the model well; "spacing" too, if not trailing.
         training: images_seen, minutes, hardware, images_per_second, command and the loss reached; started_from, the
             same of the weights that it began with, if it did.
         metrics: measured quality figures, by name.
@@ -201,6 +201,7 @@ def _check_parts(info: CheckpointInfo) -> None:
     validate.choice("sampler", info.defaults["sampler"], list(SAMPLERS))
     validate.steps(info.defaults["steps"], info.build_diffusion().schedule.steps)
     validate.real_number("guidance_scale", info.defaults["guidance_scale"], 0, validate.MAX_GUIDANCE)
+    validate.choice("spacing", info.defaults.get("spacing", SPACINGS[0]), SPACINGS)
 
 
 def load_weights(folder: Path, info: CheckpointInfo) -> dict[str, Tensor]:

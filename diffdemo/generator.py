@@ -14,6 +14,7 @@ from diffdemo.device import autocast, choose_device
 from diffdemo.diffusion import eps_from_x0
 from diffdemo.errors import CheckpointError
 from diffdemo.samplers import SAMPLERS, SeededNoise, Step
+from diffdemo.schedule import SPACINGS
 
 BATCH = 64  # images denoised at once; bounds memory, and changes no picture
 
@@ -107,6 +108,11 @@ class Generator:
         return self.info.classes
 
     @property
+    def spacing(self) -> str:
+        """How the steps of a run are spaced where nothing else is asked for."""
+        return self.info.defaults.get("spacing", SPACINGS[0])
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of what is denoised: (channels, height, width) of one picture."""
         return self.info.model["image_channels"], *self.image_size
@@ -158,6 +164,7 @@ class Generator:
         sampler: str | None = None,
         guidance_scale: float | None = None,
         start: tuple[Tensor, int] | None = None,
+        spacing: str | None = None,
         **options,
     ) -> Iterator[Step]:
         """Denoise step by step, one image for each seed, and yield every `Step`; `images` makes pictures of its states.
@@ -174,6 +181,7 @@ class Generator:
                 is none.
             start: (x_t, t) to start there and not with noise at T - 1: states (N, *shape), one for each seed, at the
                 training step t, 0 to T - 1; see `diffdemo.forward`. What a sampler draws later comes from the seeds.
+            spacing: "trailing" or "karras", see `NoiseSchedule.timesteps`.
             options: `eta` for ddim, `variance` for ddpm.
 
         Raises:
@@ -188,7 +196,8 @@ class Generator:
             most = 1 + self._checked(start, len(seeds))
         count = min(defaults["steps"], most) if steps is None else validate.steps(steps, most)
         name = validate.choice("sampler", defaults["sampler"] if sampler is None else sampler, list(SAMPLERS))
-        options = validate.sampler_options(name, options)
+        spacing = validate.choice("spacing", self.spacing if spacing is None else spacing, SPACINGS)
+        options = validate.sampler_options(name, options) | {"spacing": spacing}
         if guidance_scale is None:
             guidance_scale = defaults["guidance_scale"]
         scale = validate.guidance_scale(guidance_scale, self.classes, self.key)

@@ -16,7 +16,8 @@ LABELS = {"steps": "denoising steps", "guidance_scale": "guidance", "images": "i
 TABLES = {"steps": "quality_steps.csv", "guidance_scale": "quality_guidance.csv", "images": "quality_training.csv"}
 OVER_TRAINING = "images"  # each point has weights of its own, the last one those of the checkpoint
 # The columns that say how a row's pictures were made and measured; figures compare where all these are the same.
-SETTINGS = ("sampler", "steps", "guidance_scale", "n", "first_seed", "sampled_on", "weights", "reference", "classifier")
+SETTINGS = ("sampler", "steps", "spacing", "guidance_scale", "n", "first_seed", "sampled_on")
+SETTINGS += ("weights", "reference", "classifier")
 FIGURES = {"frechet_distance": "Fréchet distance", "class_agreement": "Class agreement"}
 
 

@@ -2,7 +2,8 @@
 
 A sampler knows a schedule and a function `predict(x_t, t) -> (x0, eps)`, where t is one training step for the whole
 batch. It has never heard of networks, classes or latents, and works in whatever dtype and shape x_T has. Each takes
-`start`: the training step that its first state belongs to, T - 1 unless given.
+`start`, the training step that its first state belongs to, T - 1 unless given, and `spacing`, how a run's steps lie
+between that and clean (see `NoiseSchedule.timesteps`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,9 +44,11 @@ class Step:
     nfe: int
 
 
-def _visits(schedule: NoiseSchedule, steps: int, start: int | None) -> Iterator[tuple[int, int, float, float]]:
+def _visits(
+    schedule: NoiseSchedule, steps: int, start: int | None, spacing: str
+) -> Iterator[tuple[int, int, float, float]]:
     """(index, t, alpha_bar at t, alpha_bar after the step) of each step; the last step ends clean, alpha_bar = 1."""
-    visited = schedule.timesteps(steps, start)
+    visited = schedule.timesteps(steps, start, spacing)
     levels = [float(schedule.alpha_bar[t]) for t in visited] + [1.0]
     for index, t in enumerate(visited):
         yield index, t, levels[index], levels[index + 1]
@@ -58,6 +61,7 @@ def ddpm(
     steps: int,
     noise: Noise,
     start: int | None = None,
+    spacing: str = "trailing",
     variance: str = "small",
 ) -> Iterator[Step]:
     """Ancestral sampling, Ho et al. 2020, equations 6 and 7, over a part of the steps.
@@ -68,7 +72,7 @@ def ddpm(
     """
     if variance not in ("small", "large"):
         raise RequestError(f"The variance of DDPM is small or large, not {variance!r}.")
-    for index, t, a_t, a_prev in _visits(schedule, steps, start):
+    for index, t, a_t, a_prev in _visits(schedule, steps, start, spacing):
         x0, _ = predict(x, t)
         beta = 1 - a_t / a_prev
         mean = sqrt(a_prev) * beta / (1 - a_t) * x0 + sqrt(1 - beta) * (1 - a_prev) / (1 - a_t) * x
@@ -85,12 +89,13 @@ def ddim(
     steps: int,
     noise: Noise,
     start: int | None = None,
+    spacing: str = "trailing",
     eta: float = 0.0,
 ) -> Iterator[Step]:
     """Song et al. 2021, equations 12 and 16 (https://arxiv.org/abs/2010.02502); eta 0 is deterministic, 1 is DDPM."""
     if not 0 <= eta <= 1:
         raise RequestError(f"eta must lie between 0 (deterministic) and 1 (DDPM), not {eta}.")
-    for index, t, a_t, a_prev in _visits(schedule, steps, start):
+    for index, t, a_t, a_prev in _visits(schedule, steps, start, spacing):
         x0, eps = predict(x, t)
         sigma = eta * sqrt((1 - a_prev) / (1 - a_t) * (1 - a_t / a_prev))
         x_prev = sqrt(a_prev) * x0 + sqrt(1 - a_prev - sigma**2) * eps if a_prev < 1 else x0
@@ -101,7 +106,13 @@ def ddim(
 
 
 def dpmpp(
-    predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise: Noise, start: int | None = None
+    predict: Predict,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    steps: int,
+    noise: Noise,
+    start: int | None = None,
+    spacing: str = "trailing",
 ) -> Iterator[Step]:
     """DPM-Solver++(2M), Lu et al. 2022, algorithm 2 (https://arxiv.org/abs/2211.01095).
 
@@ -109,7 +120,7 @@ def dpmpp(
     evaluation a step; its first and last steps are of first order.
     """
     previous_x0, previous_h = None, None
-    for index, t, a_t, a_prev in _visits(schedule, steps, start):
+    for index, t, a_t, a_prev in _visits(schedule, steps, start, spacing):
         x0, _ = predict(x, t)
         if a_prev < 1:
             h = 0.5 * (log(a_prev / (1 - a_prev)) - log(a_t / (1 - a_t)))
@@ -123,7 +134,13 @@ def dpmpp(
 
 
 def heun(
-    predict: Predict, x: Tensor, schedule: NoiseSchedule, steps: int, noise: Noise, start: int | None = None
+    predict: Predict,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    steps: int,
+    noise: Noise,
+    start: int | None = None,
+    spacing: str = "trailing",
 ) -> Iterator[Step]:
     """Karras et al. 2022, algorithm 1, on the schedule's own noise levels: two evaluations a step, one in the last.
 
@@ -131,9 +148,9 @@ def heun(
     falls to less than a tenth stays Euler's: there eps changes so late that the mean of both ends is further off than
     the beginning. A cosine schedule's first steps are of that kind, for it begins at a sigma of 20,000.
     """
-    next_t = [*schedule.timesteps(steps, start)[1:], None]
+    next_t = [*schedule.timesteps(steps, start, spacing)[1:], None]
     nfe = 0
-    for index, t, a_t, a_prev in _visits(schedule, steps, start):
+    for index, t, a_t, a_prev in _visits(schedule, steps, start, spacing):
         x0, eps = predict(x, t)
         nfe += 1
         if a_prev < 1:

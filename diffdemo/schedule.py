@@ -8,6 +8,8 @@ import numpy as np
 from diffdemo.errors import RequestError
 
 KINDS = ("linear", "cosine")
+SPACINGS = ("trailing", "karras")
+RHO, LAST_SIGMA = 7.0, 0.03  # of the spacing of Karras et al.; theirs ends at 0.002, which no short run needs
 
 
 @dataclass(frozen=True)
@@ -66,25 +68,44 @@ class NoiseSchedule:
         """Signal-to-noise ratio, snr_t = alpha_bar_t / (1 - alpha_bar_t)."""
         return self.alpha_bar / (1 - self.alpha_bar)
 
-    def timesteps(self, steps: int, first: int | None = None) -> list[int]:
+    def timesteps(self, steps: int, first: int | None = None, spacing: str = "trailing") -> list[int]:
         """The training steps a run of `steps` steps visits, descending from `first`, which is T - 1 unless given.
 
-        "Trailing" spacing (Lin et al. 2024, https://arxiv.org/abs/2305.08891): a run of pure noise always begins at the
-        noisiest step, because that is where it belongs; the last update goes from the last visited step to clean. A
-        run that begins with a picture noised to step `first` (SDEdit, Meng et al. 2022,
-        https://arxiv.org/abs/2108.01073) begins at just that step.
+        A run of pure noise always begins at the noisiest step, because that is where it belongs; the last update goes
+        from the last visited step to clean. A run that begins with a picture noised to step `first` (SDEdit, Meng et
+        al. 2022, https://arxiv.org/abs/2108.01073) begins at just that step.
+
+        "trailing" spacing (Lin et al. 2024, https://arxiv.org/abs/2305.08891) has even strides. "karras" (Karras et al.
+        2022, https://arxiv.org/abs/2206.00364, equation 5) strides evenly in sigma^(1/7), from the first sigma to 0.03,
+        and takes the nearest steps that are still free: a short run then ends with small strides, where details arise.
 
         Raises:
-            RequestError: `first` is not a whole number from 0 to T - 1, or `steps` not one from 1 to first + 1.
+            RequestError: `first` is not a whole number from 0 to T - 1, or `steps` not one from 1 to first + 1; there is
+                no such spacing.
         """
+        if spacing not in SPACINGS:
+            raise RequestError(f"There is no spacing {spacing!r}; choose one of: {', '.join(SPACINGS)}.")
         if first is not None and not _is_whole(first, 0, self.steps - 1):
             raise RequestError(f"The first step must be a whole number from 0 to {self.steps - 1}, not {first!r}.")
         most = self.steps if first is None else first + 1
         if not _is_whole(steps, 1, most):
             start = "" if most == self.steps else f" when a run starts at t = {first}"
             raise RequestError(f"steps must be a whole number from 1 to {most}{start}, not {steps!r}.")
+        if spacing == "karras":
+            return self._karras(steps, most)
         visited = np.round(most - np.arange(steps) * (most / steps)) - 1
         return visited.astype(int).tolist()
+
+    def _karras(self, steps: int, most: int) -> list[int]:
+        """Equation 5 of Karras et al. from step most - 1 down, each time the nearest step that leaves room for all."""
+        high = self.sigma[most - 1]
+        ramp = np.linspace(high ** (1 / RHO), min(LAST_SIGMA, high) ** (1 / RHO), steps)
+        wanted = np.interp(RHO * np.log(ramp), np.log(self.sigma), np.arange(self.steps)).round().astype(int)
+        visited, free = [], most - 1
+        for left, t in zip(range(steps - 1, -1, -1), wanted.tolist(), strict=True):
+            visited.append(max(min(t, free), left))
+            free = visited[-1] - 1
+        return visited
 
 
 def _is_whole(value: object, low: int, high: int) -> bool:

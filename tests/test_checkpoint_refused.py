@@ -85,6 +85,7 @@ def test_a_description_that_was_edited_does_not_fit_its_weights(folder, part):
         ({"training": "long"}, "training is no object"),
         ({"metrics": 3}, "metrics is no object"),
         ({"defaults": {"sampler": "ddim", "steps": 5}}, "defaults has no guidance_scale"),
+        ({"defaults": {"sampler": "ddim", "steps": 5, "guidance_scale": 1, "spacing": "odd"}}, "trailing, karras"),
         ({"surprise": 1}, "surprise"),
     ],
     ids=lambda value: str(value)[:40],

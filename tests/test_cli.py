@@ -110,7 +110,13 @@ def test_settings_reach_the_sampler(sample, tmp_path, tiny_checkpoints):
     plain = images("--class", "any")
     np.testing.assert_array_equal(plain, images("--model", tiny_checkpoints / "attention_unet"))
     others = ["--class cat", "--class cat --guidance 1", "--model simple_unet", "--seed 1", "--steps 3"]
-    others += ["--steps 4", "--sampler heun --steps 4", "--sampler ddim --eta 1", "--sampler ddpm --variance large"]
+    others += [
+        "--steps 4",
+        "--sampler heun --steps 4",
+        "--spacing karras --steps 4",
+        "--sampler ddim --eta 1",
+        "--sampler ddpm --variance large",
+    ]
     drawn = [plain, *[images(*other.split()) for other in others]]
     assert len({array.tobytes() for array in drawn}) == len(drawn)
     model = diffdemo.load("attention_unet", device="cpu", checkpoints=tiny_checkpoints)

@@ -112,6 +112,7 @@ def test_a_model_of_two_classes_is_measured_against_these_and_twice_alike(run, a
         **{
             "sampler": "dpmpp",
             "steps": 2,
+            "spacing": "trailing",
             "guidance_scale": 2.0,
             "first_seed": 7,
             "precision": "fp32",
@@ -174,7 +175,7 @@ def test_figures_are_installed_beside_those_that_were_there(run, all_checkpoints
     assert metrics["frechet_distance"]["value"] == result["figures"]["frechet_distance"]
     for part in ("n = 10 ", "toy shapes train", "diffdemo classifier"):
         assert part in metrics["class_agreement"]["measured"]
-    assert metrics["class_agreement"]["drawn"] == "dpmpp, 2 steps, guidance 2, seeds 0 to 9, cpu fp32"
+    assert metrics["class_agreement"]["drawn"] == "dpmpp, 2 steps (trailing), guidance 2, seeds 0 to 9, cpu fp32"
 
 
 def test_the_fid_goes_through_pytorch_fid(run, inception_weights, tmp_path, monkeypatch):

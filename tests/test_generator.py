@@ -44,6 +44,16 @@ def difference(a: np.ndarray, b: np.ndarray) -> int:
     return int(abs(a.astype(int) - b.astype(int)).max())
 
 
+def test_the_checkpoint_says_how_steps_are_spaced_unless_someone_else_does(model):
+    visited = [step.t for step in model.denoise(steps=6)]
+    assert visited == model.diffusion.schedule.timesteps(6)
+    karras = Generator(model.network, replace(model.info, defaults=model.info.defaults | {"spacing": "karras"}), "cpu")
+    visited = [step.t for step in karras.denoise(steps=6)]
+    assert visited == model.diffusion.schedule.timesteps(6, spacing="karras")
+    assert [step.t for step in model.denoise(steps=6, spacing="karras")] == visited
+    assert [step.t for step in karras.denoise(steps=6, spacing="trailing")] != visited
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_one_seed_is_one_image_on_any_batch_size(model, sampler, monkeypatch):
     settings = {"steps": 4, "sampler": sampler, "guidance_scale": 2.0}
@@ -186,6 +196,7 @@ def test_the_callers_gradients_are_left_alone(model):
         ({"sampler": "euler"}, "There is no sampler 'euler'; choose one of: ddpm, ddim, dpmpp, heun"),
         ({"guidance_scale": -1}, "guidance must be a number from 0 to 20"),
         ({"guidance_scale": "much"}, "guidance must be a number from 0 to 20"),
+        ({"spacing": "leading"}, "choose one of: trailing, karras"),
         ({"sampler": "heun", "eta": 0.5}, "eta is a setting of the sampler ddim"),
         ({"sampler": "ddim", "eta": 2}, "eta must be a number from 0 to 1"),
         ({"sampler": "ddpm", "variance": "huge"}, "choose one of: small, large"),

@@ -58,7 +58,14 @@ def write_history_of(checkpoint, seen: int) -> None:
 def write_quality_of(checkpoint) -> None:
     """Give a checkpoint the table of quality over steps, with rows that were measured otherwise before."""
     weights = weights_of(json.loads((checkpoint / "config.json").read_text())["files"])
-    shared = {"guidance_scale": 2, "first_seed": 0, "sampled_on": "cpu fp32", "reference": "train 1", "classifier": "2"}
+    shared = {
+        "spacing": "trailing",
+        "guidance_scale": 2,
+        "first_seed": 0,
+        "sampled_on": "cpu fp32",
+        "reference": "train 1",
+        "classifier": "2",
+    }
     shared |= {"floor_frechet_distance": 0.2, "weights": weights, "n": 500}
     rows = [
         {"sampler": sampler, "steps": steps, "frechet_distance": distance}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sentences import refused
 
 from diffdemo.errors import RequestError
-from diffdemo.schedule import NoiseSchedule
+from diffdemo.schedule import LAST_SIGMA, SPACINGS, NoiseSchedule
 
 schedules = st.one_of(
     st.builds(
@@ -21,11 +21,12 @@ schedules = st.one_of(
 )
 
 
+@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("schedule", [NoiseSchedule(), NoiseSchedule.cosine(), NoiseSchedule(steps=37)])
-def test_every_run_length_visits_distinct_steps_from_the_noisiest_down(schedule):
+def test_every_run_length_visits_distinct_steps_from_the_noisiest_down(schedule, spacing):
     total = schedule.steps
     for n in range(1, total + 1):
-        visited = schedule.timesteps(n)
+        visited = schedule.timesteps(n, spacing=spacing)
         assert len(visited) == n
         assert all(isinstance(t, int) for t in visited)
         assert visited[0] == total - 1 and visited[-1] >= 0
@@ -45,6 +46,32 @@ def test_a_whole_run_visits_every_step_and_a_run_of_one_only_the_noisiest():
     assert NoiseSchedule().timesteps(1) == [999]
     assert NoiseSchedule().timesteps(4) == [999, 749, 499, 249]
     assert NoiseSchedule().timesteps(np.int64(10)) == NoiseSchedule().timesteps(10)
+
+
+@pytest.mark.parametrize("steps", [5, 10, 20, 50])
+def test_karras_spacing_is_equation_5_of_the_paper_to_the_nearest_step(steps):
+    schedule, i = NoiseSchedule(), np.arange(steps)
+    high, low = schedule.sigma[-1], LAST_SIGMA
+    sigmas = (high ** (1 / 7) + i / (steps - 1) * (low ** (1 / 7) - high ** (1 / 7))) ** 7
+    nearest = [int(np.argmin(np.abs(np.log(schedule.sigma) - np.log(sigma)))) for sigma in sigmas]
+    assert abs(np.subtract(schedule.timesteps(steps, spacing="karras"), nearest)).max() <= 1  # a tie, or one taken
+    even = schedule.timesteps(steps)
+    assert schedule.timesteps(steps, spacing="karras")[-1] < even[-1]
+
+
+@settings(deadline=None)
+@given(st.integers(2, 1000), st.data())
+def test_karras_spacing_fits_any_start(total, data):
+    first = data.draw(st.integers(0, total - 1))
+    steps = data.draw(st.integers(1, first + 1))
+    visited = NoiseSchedule(steps=total).timesteps(steps, first, "karras")
+    assert len(visited) == steps and visited[0] == first and visited[-1] >= 0
+    assert visited == sorted(set(visited), reverse=True)
+
+
+def test_an_unknown_spacing_is_refused_with_a_sentence():
+    with refused(RequestError, "trailing, karras"):
+        NoiseSchedule().timesteps(10, spacing="leading")
 
 
 @settings(deadline=None)

@@ -109,6 +109,7 @@ def settings_of(point: Point, generator: Generator, judge: Judge, count: int) ->
         "images": images_seen(point.info),
         "sampler": draw.sampler,
         "steps": draw.steps,
+        "spacing": draw.spacing,
         "guidance_scale": draw.guidance_scale,
         "n": count,
         "first_seed": draw.seed,
@@ -188,6 +189,9 @@ def main(
     training: Annotated[
         bool, typer.Option(help=f"The curve over training, if the folder holds a run's {SNAPSHOTS}.")
     ] = True,
+    spacing: Annotated[
+        str | None, typer.Option(help="Of the steps: trailing or karras.  [default: the model's]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first picture; picture k has this seed + k.")] = 0,
     reference: Annotated[str, typer.Option(help="What to measure against: train or test pictures.")] = "train",
     classifier: Annotated[
@@ -219,14 +223,14 @@ def main(
     draws: dict[str, list[Draw]] = {}  # by the column that curves are over
     if steps != "none":
         grid = itertools.product(entries("--samplers", samplers), entries("--steps", steps))
-        draws["steps"] = [Draw.of(generator, sampler, number, None, seed) for sampler, number in grid]
+        draws["steps"] = [Draw.of(generator, sampler, number, None, seed, spacing) for sampler, number in grid]
     if guidance != "none" and generator.classes:
         draws["guidance_scale"] = [
-            Draw.of(generator, None, None, scale, seed) for scale in entries("--guidance", guidance)
+            Draw.of(generator, None, None, scale, seed, spacing) for scale in entries("--guidance", guidance)
         ]
     curves = {x: [Point(folder, generator.info, draw) for draw in of_x] for x, of_x in draws.items()}
     if training and (folder / SNAPSHOTS).is_dir():
-        draw = Draw.of(generator, seed=seed)
+        draw = Draw.of(generator, seed=seed, spacing=spacing)
         curves[OVER_TRAINING] = [Point(*snapshot, draw) for snapshot in snapshots(folder)]
     if not curves:
         raise RequestError("There is no curve to measure; name --steps, or --guidance for a model with classes.")

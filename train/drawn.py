@@ -17,6 +17,7 @@ from diffdemo.checkpoint import write_json
 from diffdemo.data import IMAGE_SHAPE
 from diffdemo.generator import Generator
 from diffdemo.samplers import SAMPLERS
+from diffdemo.schedule import SPACINGS
 
 SHARD = (
     100  # pictures; also the batch, and shards are always drawn whole, so that a picture's bits depend on nothing else
@@ -29,7 +30,7 @@ class Draw:
     """Which samples: everything that their bits depend on, except for the model.
 
     Attributes:
-        sampler, steps, guidance_scale: as for `Generator.denoise`, with the checkpoint's defaults filled in.
+        sampler, steps, guidance_scale, spacing: as for `Generator.denoise`, with the checkpoint's defaults filled in.
         seed: of the first picture; picture k has seed + k, and class k of the model's, counted round and round.
     """
 
@@ -37,6 +38,7 @@ class Draw:
     steps: int
     guidance_scale: float
     seed: int
+    spacing: str = SPACINGS[0]
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class Draw:
         steps: object = None,
         guidance: object = None,
         seed: object = 0,
+        spacing: str | None = None,
     ) -> "Draw":
         """The draw with these settings; what is None is the checkpoint's default.
 
@@ -61,6 +64,7 @@ class Draw:
                 defaults["guidance_scale"] if guidance is None else guidance, generator.classes, generator.key
             ),
             validate.consecutive_seeds(seed, 1)[0],
+            validate.choice("spacing", generator.spacing if spacing is None else spacing, SPACINGS),
         )
 
     def identity(self, generator: Generator) -> dict:
@@ -70,6 +74,7 @@ class Draw:
             "weights": generator.info.files,
             "sampler": self.sampler,
             "steps": self.steps,
+            "spacing": self.spacing,
             "guidance_scale": self.guidance_scale,
             "first_seed": self.seed,
             "precision": generator.precision,
@@ -91,7 +96,12 @@ class Draw:
         """Network evaluations that one picture takes, not counting the second half of a guided one."""
         nothing = torch.zeros(1)
         run = SAMPLERS[self.sampler](
-            lambda x, t: (x, x), nothing, generator.diffusion.schedule, self.steps, lambda: nothing
+            lambda x, t: (x, x),
+            nothing,
+            generator.diffusion.schedule,
+            self.steps,
+            lambda: nothing,
+            spacing=self.spacing,
         )
         return [step.nfe for step in run][-1]
 
@@ -115,6 +125,7 @@ class Draw:
                     steps=self.steps,
                     sampler=self.sampler,
                     guidance_scale=self.guidance_scale,
+                    spacing=self.spacing,
                 )
                 for step in run:
                     state = step.x_prev

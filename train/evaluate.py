@@ -132,6 +132,9 @@ def main(
     sampler: Annotated[str | None, typer.Option(help="ddim, ddpm, dpmpp or heun.  [default: the model's]")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 1000.  [default: the model's]")] = None,
     guidance: Annotated[float | None, typer.Option(help="0 to 20; 1 is none.  [default: the model's]")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(help="Of the steps: trailing or karras.  [default: the model's]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first picture; picture k has this seed + k.")] = 0,
     reference: Annotated[str, typer.Option(help="What to measure against: train or test pictures.")] = "train",
     fid: Annotated[bool, typer.Option(help="Measure the FID too, with pytorch-fid's Inception.")] = True,
@@ -185,7 +188,7 @@ def main(
     else:
         folder = catalog.find(model, checkpoints)
         generator = Generator.from_folder(folder, device, precision, compile_network)
-        draw = Draw.of(generator, sampler, steps, guidance, seed)
+        draw = Draw.of(generator, sampler, steps, guidance, seed, spacing)
         count = count or DEFAULT_COUNT
         validate.consecutive_seeds(seed, count)
         drawn, names, kept = draw.identity(generator), draw.class_names(generator, count), generator.classes

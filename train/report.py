@@ -80,10 +80,10 @@ def title(result: dict) -> str:
 
 
 def how_drawn(result: dict) -> str:
-    """The settings of the sampling, such as "dpmpp, 20 steps, guidance 4, seeds 0 to 1999, cpu bf16"."""
+    """The settings of the sampling, such as "dpmpp, 20 steps (karras), guidance 4, seeds 0 to 1999, cpu bf16"."""
     drawn = result["drawn"]
     last = drawn["first_seed"] + result["n"] - 1
-    settings = f"{drawn['sampler']}, {drawn['steps']} steps, guidance {drawn['guidance_scale']:g}"
+    settings = f"{drawn['sampler']}, {drawn['steps']} steps ({drawn['spacing']}), guidance {drawn['guidance_scale']:g}"
     return f"{settings}, seeds {drawn['first_seed']} to {last}, {computed_on(drawn)}"
 
 

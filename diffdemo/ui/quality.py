@@ -54,6 +54,7 @@ def _in_words(label: str, how: dict[str, str]) -> str:
     parts = [f"{int(how['n']):,} pictures a point, from seed {how['first_seed']}, on {how['sampled_on']}"]
     if how.get("steps"):
         parts.append(f"{how['steps']} steps")
+    parts.append(f"{how['spacing']} spacing")
     if how.get("guidance_scale"):
         parts.append(f"guidance {how['guidance_scale']}")
     parts.append(f"against the data set ({how['reference']}) in the features of the classifier ({how['classifier']})")
