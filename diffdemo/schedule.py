@@ -80,8 +80,8 @@ class NoiseSchedule:
         and takes the nearest steps that are still free: a short run then ends with small strides, where details arise.
 
         Raises:
-            RequestError: `first` is not a whole number from 0 to T - 1, `steps` is not one from 1 to first + 1, or there
-                is no such spacing.
+            RequestError: `first` is not a whole number from 0 to T - 1, `steps` is not one from 1 to first + 1, or no
+                spacing is called so.
         """
         if spacing not in SPACINGS:
             raise RequestError(f"There is no spacing {spacing!r}; choose one of: {', '.join(SPACINGS)}.")
