@@ -75,6 +75,11 @@ class CheckpointInfo:
         """A freshly initialised network of these settings."""
         return self.spec.build(self.spec.config_type(**self.model))
 
+    @property
+    def spacing(self) -> str:
+        """How the steps of a run are spaced where nothing else is asked for."""
+        return self.defaults.get("spacing", SPACINGS[0])
+
     def build_diffusion(self) -> Diffusion:
         """The schedule and prediction type the network was trained with."""
         return Diffusion(NoiseSchedule(**self.diffusion["schedule"]), self.diffusion["prediction"])
@@ -201,7 +206,7 @@ def _check_parts(info: CheckpointInfo) -> None:
     validate.choice("sampler", info.defaults["sampler"], list(SAMPLERS))
     validate.steps(info.defaults["steps"], info.build_diffusion().schedule.steps)
     validate.real_number("guidance_scale", info.defaults["guidance_scale"], 0, validate.MAX_GUIDANCE)
-    validate.choice("spacing", info.defaults.get("spacing", SPACINGS[0]), SPACINGS)
+    validate.choice("spacing", info.spacing, SPACINGS)
 
 
 def load_weights(folder: Path, info: CheckpointInfo) -> dict[str, Tensor]:

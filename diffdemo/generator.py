@@ -108,11 +108,6 @@ class Generator:
         return self.info.classes
 
     @property
-    def spacing(self) -> str:
-        """How the steps of a run are spaced where nothing else is asked for."""
-        return self.info.defaults.get("spacing", SPACINGS[0])
-
-    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of what is denoised: (channels, height, width) of one picture."""
         return self.info.model["image_channels"], *self.image_size
@@ -196,7 +191,7 @@ class Generator:
             most = 1 + self._checked(start, len(seeds))
         count = min(defaults["steps"], most) if steps is None else validate.steps(steps, most)
         name = validate.choice("sampler", defaults["sampler"] if sampler is None else sampler, list(SAMPLERS))
-        spacing = validate.choice("spacing", self.spacing if spacing is None else spacing, SPACINGS)
+        spacing = validate.choice("spacing", self.info.spacing if spacing is None else spacing, SPACINGS)
         options = validate.sampler_options(name, options) | {"spacing": spacing}
         if guidance_scale is None:
             guidance_scale = defaults["guidance_scale"]

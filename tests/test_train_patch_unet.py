@@ -160,6 +160,7 @@ def test_a_run_killed_at_a_random_moment_resumes_to_the_same_bits(toy, tmp_path)
         "sampler": PatchTask.sampler,
         "steps": 10,
         "guidance_scale": Options().guidance_scale,
+        "spacing": "trailing",
     }
     assert model.info.diffusion["prediction"] == "clean" and model.info.diffusion["schedule"]["kind"] == "linear"
     assert model.classes == ("cat", "dog")

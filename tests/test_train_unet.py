@@ -62,7 +62,9 @@ def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
     assert model.info.training["command"].startswith("python -m train.unet --threads 1")
 
     again = tmp_path / "again"
-    UNET.finish("--data", toy, "--init-from", first, "--images", 8, "--lr", 1e-12, "--ema-decay", 0, "--out", again)
+    fine = ["--images", 8, "--lr", 1e-12, "--ema-decay", 0]
+    UNET.finish("--data", toy, "--init-from", first, *fine, "--spacing", "karras", "--out", again)
+    assert diffdemo.load(str(again), device="cpu").info.spacing == "karras"
     before, after = load_file(first / "model.safetensors"), load_file(again / "model.safetensors")
     assert all(np.allclose(before[name], after[name], atol=1e-3) for name in before)
 
@@ -86,6 +88,7 @@ def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
         ("--model multihead_unet --attention-levels all", "--attention-levels must be levels such as 1,2, or none"),
         ("--model multihead_unet --channels 64,128,256 --patch-size 16", "do not fit 32 pixels; use fewer channels"),
         ("--model multihead_unet --beta-end 0.00001", "Betas must satisfy 0 < beta_start <= beta_end < 1"),
+        ("--spacing odd", "There is no spacing 'odd'; choose one of: trailing, karras"),
         ("--class-dropout 2", "--class-dropout must be a number from 0 to 1, not 2"),
         ("--schedule sigmoid", "There is no noise schedule 'sigmoid'; choose one of: linear, cosine"),
         ("--init-from nowhere", "nowhere is no checkpoint"),

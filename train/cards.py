@@ -83,7 +83,8 @@ def _about(info: CheckpointInfo | ClassifierInfo) -> list[str]:
         lines += [
             f"- denoises: {info.spec.space}; predicts: {info.diffusion['prediction']}; schedule: {schedule['kind']}, "
             f"{schedule['steps']} steps",
-            f"- shown with: {defaults['sampler']}, {defaults['steps']} steps, guidance {defaults['guidance_scale']:g}",
+            f"- shown with: {defaults['sampler']}, {defaults['steps']} steps ({info.spacing}), guidance "
+            f"{defaults['guidance_scale']:g}",
         ]
     settings = ", ".join(f"{name} {_plain(value)}" for name, value in info.model.items())
     return [*lines, f"- network: {settings}"]

@@ -12,7 +12,7 @@ from diffdemo.checkpoint import CheckpointInfo, load_network, parameter_count
 from diffdemo.diffusion import Diffusion
 from diffdemo.errors import TrainingError
 from diffdemo.registry import ModelSpec, spec
-from diffdemo.schedule import NoiseSchedule
+from diffdemo.schedule import SPACINGS, NoiseSchedule
 from train.flags import flag
 from train.run import RunOptions
 from train.samples import draw_samples
@@ -44,12 +44,16 @@ class DiffusionOptions(RunOptions):
         0.1, "How often the class is hidden, 0 to 1, so that guidance has something to compare."
     )
     guidance_scale: float = flag(4.0, "Guidance that the checkpoint is shown with; short training wants more of it.")
+    spacing: str = flag(
+        "trailing", "Of the steps that it is shown with: trailing, or karras, which asks more of the network."
+    )
 
     fixed_by_weights: ClassVar[set[str]] = FIXED_BY_WEIGHTS
 
     def __post_init__(self):
         validate.real_number("--guidance-scale", self.guidance_scale, 0, validate.MAX_GUIDANCE)
         validate.real_number("--class-dropout", self.class_dropout, 0, 1)
+        validate.choice("spacing", self.spacing, SPACINGS)
 
     def network_settings(self) -> dict:
         """The settings of the network that were named, by the names of its config."""
@@ -71,7 +75,7 @@ class DenoisingTask(Task):
         diffusion: schedule, prediction type and loss.
         classes: names in the order of the labels; none if the network is unconditional.
         class_dropout: how often training hides the class.
-        guidance_scale: with which samples are drawn.
+        guidance_scale, spacing: with which samples are drawn.
     """
 
     # What samples are drawn with, and what the checkpoint recommends.
@@ -85,10 +89,11 @@ class DenoisingTask(Task):
         classes: tuple[str, ...],
         class_dropout: float = 0.1,
         guidance_scale: float = 1.0,
+        spacing: str = "trailing",
     ):
         self.model, self.config, self.diffusion = model, config, diffusion
         self.classes, self.class_dropout = classes, class_dropout
-        self.guidance_scale = guidance_scale if classes else 1.0
+        self.guidance_scale, self.spacing = guidance_scale if classes else 1.0, spacing
         self.network: nn.Module = model.build(config)
 
     def to(self, device: torch.device) -> None:
@@ -122,6 +127,7 @@ class DenoisingTask(Task):
                 "sampler": self.sampler,
                 "steps": min(self.steps, self.diffusion.schedule.steps),
                 "guidance_scale": self.guidance_scale,
+                "spacing": self.spacing,
             },
             training=training,
         )
@@ -151,7 +157,7 @@ def make_task(
         schedule, prediction = NoiseSchedule(**info.diffusion["schedule"]), info.diffusion["prediction"]
         before = {name: fact for name, fact in info.training.items() if name != "autoencoder"}
     diffusion = Diffusion(schedule, prediction, options.weighting, options.noise_levels)
-    task = kind(model, config, diffusion, classes, options.class_dropout, options.guidance_scale)
+    task = kind(model, config, diffusion, classes, options.class_dropout, options.guidance_scale, options.spacing)
     task.started_from = before
     if weights:
         task.network.load_state_dict(weights)

@@ -64,7 +64,7 @@ class Draw:
                 defaults["guidance_scale"] if guidance is None else guidance, generator.classes, generator.key
             ),
             validate.consecutive_seeds(seed, 1)[0],
-            validate.choice("spacing", generator.spacing if spacing is None else spacing, SPACINGS),
+            validate.choice("spacing", generator.info.spacing if spacing is None else spacing, SPACINGS),
         )
 
     def identity(self, generator: Generator) -> dict:

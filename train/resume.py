@@ -22,7 +22,7 @@ RUN = "run.json"
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.
 CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", "save_minutes", "device", "threads"}
 CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images", "draw_epochs"}
-CHANGEABLE |= {"snapshot_every_images", "guidance_scale"}
+CHANGEABLE |= {"snapshot_every_images", "guidance_scale", "spacing"}
 
 
 @contextmanager
