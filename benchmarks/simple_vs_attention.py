@@ -24,6 +24,7 @@ from diffdemo.training_log import history_columns, moving_mean
 
 MODELS = {"simple_unet": "tab:blue", "attention_unet": "tab:orange"}
 MEASURED = ("frechet_distance", "kernel_distance", "precision", "recall", "class_agreement")
+DRAWN = ("sampler", "steps", "spacing", "guidance_scale", "n", "sampled_on")
 CURVES = ("images", "guidance_scale")  # what figures are measured over
 SNAPSHOTS = 5  # in a run
 
@@ -73,8 +74,7 @@ def measured(args: argparse.Namespace) -> Iterable[dict]:
                             "seed": seed,
                             "over": x,
                             "images": row.get("images", training["images_seen"]),
-                            **{name: row[name] for name in ("sampler", "steps", "guidance_scale", "n", "sampled_on")},
-                            **{name: row[name] for name in (*MEASURED, "floor_frechet_distance")},
+                            **{name: row[name] for name in (*DRAWN, *MEASURED, "floor_frechet_distance")},
                             "run_loss": training["loss"],
                             "run_validation_loss": training["val_loss"],
                             "run_minutes": training["minutes"],
@@ -84,7 +84,7 @@ def measured(args: argparse.Namespace) -> Iterable[dict]:
 def draw(rows: Sequence[dict], args: argparse.Namespace, path: Path) -> None:
     """The training loss and the curves of all runs: each run a thin line, the mean of a model's seeds a thick one."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import EngFormatter, ScalarFormatter
 
     figure = Figure(figsize=(13, 4), dpi=150, layout="constrained")
     loss, *panels = figure.subplots(1, 1 + len(CURVES))
@@ -110,6 +110,8 @@ def draw(rows: Sequence[dict], args: argparse.Namespace, path: Path) -> None:
     loss.set_title(f"{args.seeds} seeds each, and their mean", fontsize=10)
     for axes in (loss, *panels):
         axes.grid(True, which="both", color="0.92", linewidth=0.6)
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(ScalarFormatter())
     for axes in (loss, panels[0]):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     loss.legend(frameon=False)
