@@ -59,7 +59,7 @@ _TIMED = "--images 1000000000 --patience 0 "
 # In the first 9,000 steps the averages' warm-up makes 0.999 and 0.9999 the same: the first is faster than both.
 _AVERAGES = "--ema-decay 0.998 --slow-ema-decay 0.9999 "
 _UNET = f"{_TIMED}{_AVERAGES}--prediction edm --noise-levels lognormal --batch-size 256 --accumulate 1 --lr 1e-3 "
-_UNET += "--warmup-images 100000 --draw-epochs 10"
+_UNET += "--warmup-images 100000 --draw-epochs 10 --spacing karras"
 _PATCH = f"{_TIMED}{_AVERAGES}--batch-size 256 --lr 5e-4 --draw-epochs 10"
 # Begun as PCA with the full network: the plain autoencoder of the reference recipe wants more time.
 _AUTOENCODER = f"{_TIMED}--pca-start --all-classes --shift 2 --oversample 3 --center-weight 1 --batch-size 128 "
