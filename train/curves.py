@@ -163,12 +163,13 @@ def draw_curves(rows: Sequence[dict[str, str]], x: str, path: Path, title: str) 
             axes.xaxis.set_minor_locator(NullLocator())
         if name == "frechet_distance":
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xlabel(LABELS[x])
         axes.set_ylabel(label)
         axes.grid(True, which="both", color="0.92", linewidth=0.6)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    figure.suptitle(title, fontsize=10, parse_math=False)
+    figure.suptitle(title if len(panels) > 1 else title.replace(": ", "\n", 1), fontsize=10, parse_math=False)
     return save_figure(figure, path)
 
 
