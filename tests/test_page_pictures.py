@@ -51,7 +51,10 @@ def level(page: Page, t: int) -> None:
 def test_the_slider_walks_along_one_trajectory(open_page, shelf):
     page = open_page()
     open_forward(page)
-    example = Examples.draw(shelf).pictures[0]
+    # Drawn once more it may differ by a level: on a busy machine, kernels sum in another order.
+    level(page, 0)
+    example = canvas(page, f"{FORWARD} .x0 canvas")
+    assert np.abs(example.astype(int) - Examples.draw(shelf).pictures[0]).max() <= 1
     trajectory = Trajectory(shelf["attention_unet"], example[None], [7])
     for t in (600, 0, 137, 999):
         level(page, t)
