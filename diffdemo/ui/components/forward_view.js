@@ -138,14 +138,19 @@ function begin(message) {
     : "";
   drawCurve(now.curves);
   root.dataset.of = message.of;
+  delete root.dataset.shown; // of the picture before
   level(message.t);
 }
 
 function receive() {
   const message = props.value;
   if (!message) return;
-  if (message.x0) begin(message);
-  else if (!now || message.of !== now.of || message.t !== now.t) return; // the slider or the picture has moved on
+  if (message.x0) {
+    const moved = now && now.t !== message.t; // the slider, while this picture was on its way: it keeps its place
+    const t = moved ? now.t : message.t;
+    begin(message);
+    if (moved && t <= now.last) return go(t);
+  } else if (!now || message.of !== now.of || message.t !== now.t) return; // the slider or the picture has moved on
   draw([canvases.x_t], unpack(message.x_t), now.size);
   root.dataset.shown = String(message.t);
 }
