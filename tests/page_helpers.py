@@ -1,12 +1,15 @@
 """What tests do with the page in a browser, in a word each."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from benchmarks.browser import viewer, wait_for_run
+
+SENDS = re.compile(r"/gradio_api/(queue/join|run/)")  # where the page sends events
 
 
 @contextmanager
@@ -33,6 +36,25 @@ def visits(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         context.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+
+
+@contextmanager
+def held(page: Page) -> Iterator[None]:
+    """The first event sent inside reaches the server only at the end: what a busy machine does, at will."""
+    requests = []
+
+    def keep(route: Route) -> None:
+        if requests or route.request.method != "POST":
+            route.fallback()
+        else:
+            requests.append(route)
+
+    page.route(SENDS, keep)
+    yield
+    while not requests:
+        page.wait_for_timeout(20)
+    requests[0].continue_()
+    page.unroute(SENDS, keep)
 
 
 def pictures(page: Page, tab: str = "generate", panel: str = "x0", lane: int = 1) -> np.ndarray:

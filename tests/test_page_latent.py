@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from page_helpers import fill
+from page_helpers import fill, held
 from PIL import Image
 from playwright.sync_api import Page
 from torchvision.datasets import CIFAR10
@@ -130,6 +130,26 @@ def test_clicks_and_arrow_keys_show_what_lies_there_and_letters_set_the_ends(ope
         page.get_by_role("button", name="GIF", exact=True).locator("visible=true").click()
     assert download.value.suggested_filename == f"latent-{chosen}-17.gif"
     assert Image.open(download.value.path()).n_frames > 9
+
+
+def test_the_point_and_the_ends_chosen_last_are_shown(open_page):
+    page = open_page()
+    open_latent(page)
+
+    def tell(kind: str, *details: object) -> None:
+        page.evaluate(
+            """([selector, kind, details]) => details.forEach((detail) =>
+                document.querySelector(selector).dispatchEvent(new CustomEvent(kind, { detail })))""",
+            [MAP, kind, details],
+        )
+
+    with held(page):
+        tell("go", 11, 12, 13)
+    page.wait_for_selector(f"{POINT}[data-of='13']")
+    assert page.get_attribute(MAP, "data-selected") == "13"
+    with held(page):
+        tell("end", {"name": "A", "index": 5}, {"name": "B", "index": 6}, {"name": "A", "index": 7})
+    page.wait_for_selector(f"{STRIP}[data-of='7-6']")
 
 
 def test_a_samples_path_is_drawn_as_it_comes_and_only_on_the_pca_map(open_page, model):

@@ -1,6 +1,7 @@
 """Is it copying? on the Generate tab: the nearest training pictures of what a run made, and the endpoint."""
 
 import shutil
+import threading
 
 import gradio as gr
 import numpy as np
@@ -69,6 +70,29 @@ def test_the_chosen_picture_is_shown_with_its_nearest_training_pictures(open_pag
             page.get_by_role("button", name="Look at seed 4").click()
     run(page)
     page.wait_for_selector(f"{VIEW}[data-of='']", state="attached")  # they were of another run's pictures
+
+
+def test_a_search_that_ends_under_another_run_is_not_shown(open_page, monkeypatch):
+    among, asked, go_on = nearest.Search.among, threading.Event(), threading.Event()
+
+    def slow(search: nearest.Search, by: str) -> TrainingPictures:
+        asked.set()
+        go_on.wait(30)
+        return among(search, by)
+
+    monkeypatch.setattr(nearest.Search, "among", slow)
+    page = open_page()
+    page.get_by_role("button", name="Is it copying?").click()
+    page.get_by_role("button", name="Find the nearest training pictures").click()
+    assert asked.wait(30)
+    fill(page, Steps=3, Seed=8, Images=1)
+    name = run(page)
+    page.wait_for_selector(f"{VIEW}[data-of='']", state="attached")
+    go_on.set()
+    page.wait_for_timeout(1500)  # of a search that takes milliseconds
+    assert page.get_attribute(VIEW, "data-of") == ""
+    page.get_by_role("button", name="Find the nearest training pictures").click()
+    page.wait_for_selector(f"{VIEW}[data-of='{name}/0'][data-words*='Of 20 real']")
 
 
 def test_the_endpoint_finds_a_copy_and_says_so(address, shelf, toy, tmp_path):

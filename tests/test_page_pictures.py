@@ -71,24 +71,6 @@ def test_the_slider_walks_along_one_trajectory(open_page, shelf):
     page.wait_for_selector(f"{FORWARD}[data-shown='144']")
 
 
-def test_a_move_while_another_picture_is_on_its_way_is_kept(open_page):
-    page = open_page()
-    open_forward(page)
-    of, was = page.get_attribute(FORWARD, "data-of"), canvas(page, f"{FORWARD} .x0 canvas")
-    held = []
-    page.route("**/queue/join*", lambda route: held.append(route), times=1)
-    with page.expect_request("**/queue/join*"):
-        page.locator("#forward-picker .thumb").nth(2).click()
-    level(page, 137)
-    held[0].continue_()
-    page.wait_for_function(
-        "([selector, was]) => document.querySelector(selector).dataset.of !== was",
-        arg=[FORWARD, of],
-    )
-    page.wait_for_selector(f"{FORWARD}[data-shown='137'][data-asked='137']")
-    assert not np.array_equal(canvas(page, f"{FORWARD} .x0 canvas"), was)
-
-
 def test_moving_the_slider_answers_at_once(open_page):
     page = open_page()
     open_forward(page)

@@ -1,7 +1,6 @@
 """What the Forward and the Classify tab do, without a browser, and their endpoints."""
 
 import base64
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -89,13 +88,14 @@ def test_without_a_picture_one_sentence_asks_for_it(shelf):
 
 
 def test_a_picture_from_the_browser_is_checked():
-    event = SimpleNamespace(picture=base64.b64encode(PICTURE.tobytes()).decode())
-    assert np.array_equal(chosen(event), PICTURE)
+    asked = {"picture": base64.b64encode(PICTURE.tobytes()).decode()}
+    assert np.array_equal(chosen(asked), PICTURE)
     for wrong in ("AAAA", "???", "", 7, None):
         with pytest.raises(RequestError, match="32 x 32 pixels of uint8 RGB in base64"):
-            chosen(SimpleNamespace(picture=wrong))
-    with pytest.raises(RequestError, match="32 x 32 pixels"):
-        chosen(SimpleNamespace())
+            chosen({"picture": wrong})
+    for wrong in ({}, None, "picture"):
+        with pytest.raises(RequestError, match="32 x 32 pixels"):
+            chosen(wrong)
 
 
 def test_examples_are_drawn_by_a_model_that_is_there(shelf):

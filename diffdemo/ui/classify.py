@@ -220,8 +220,10 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
         **wiring.QUEUE,
         **wiring.PRIVATE,
     )
-    wiring.connect_stop(controls.stop, going, controls.view, stops, "classify")
+    wiring.connect_stop(controls.stop.click, going, controls.view, stops, "classify")
     sources.connect(controls.source, blank, [], controls.view)
+    for other_picture in (controls.source.picker.select, controls.source.upload.upload):
+        wiring.connect_stop(other_picture, going, controls.view, stops, "classify")
     for event in (controls.model.input, controls.draws.input):
         event(cost, [controls.model, controls.draws], controls.cost, trigger_mode="always_last", **sources.TOASTING)
     first = wiring.Showcase(lambda: first_answer(shelf, pace, examples()))

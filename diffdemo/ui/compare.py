@@ -173,13 +173,19 @@ def connect(
             lanes = start(shelf, class_name, seed, count, linked, *sides)
             for message in stream(lanes, halted, wiring.time_limit()):
                 recordings.keep(message["run"], lanes)
-                done = message["state"] == "done"
-                found = (*results(lanes, pair), compare_link.link(lanes, linked)) if done else [gr.skip()] * 6
-                yield message, message["run"], *found
+                if message["state"] == "done":
+                    yield message, message["run"], *results(lanes, pair), compare_link.link(lanes, linked)
+                else:
+                    yield message, *[gr.skip()] * (len(outputs) - 1)
 
     def look_at(pair: str, shown: str) -> tuple:
         with wiring.toasts():
             return pair_of(recordings.lanes(shown), pair)
+
+    def look_again(pair: str, shown: str) -> tuple:
+        """At the pair that was chosen while the runs went on, if they have it."""
+        known = shown and pair in pairs(len(recordings.lanes(shown)))
+        return look_at(pair, shown) if known else (gr.skip(),) * 3
 
     def classes_of(class_name: str, keys: list[str]) -> dict:
         classes = shelf.classes(*keys)
@@ -213,17 +219,20 @@ def connect(
     place = wiring.progress_on(controls.sides[0].model)
     going = controls.run.click(run, controls.inputs(), outputs, **place, **wiring.QUEUE, **wiring.PRIVATE)
     souvenirs.connect_link(controls.link, going)
-    wiring.connect_stop(controls.stop, going, controls.viewer, stops, "compare")
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare")
     keys = [side.model for side in controls.sides]
     quietly = {"show_progress": "hidden", **wiring.AT_ONCE}
     for side in controls.sides:
         follow = [*side.follow(), controls.class_name]
-        side.model.input(choose, [side.model, controls.runs, controls.class_name, *keys], follow, **quietly)
+        inputs = [side.model, controls.runs, controls.class_name, *keys]
+        side.model.input(choose, inputs, follow, trigger_mode="always_last", **quietly)
     changed = [*controls.size(), controls.class_name]
     for button, change in ((controls.add, 1), (controls.remove, -1)):
         button.click(resize(change), [controls.runs, controls.class_name, *keys], changed, **quietly)
     closer = [controls.slider, controls.difference, controls.words]
-    controls.pair.input(look_at, [controls.pair, controls.shown], closer, show_progress="hidden", **wiring.BESIDE)
+    looked_at = {"inputs": [controls.pair, controls.shown], "outputs": closer, "show_progress": "hidden"}
+    controls.pair.input(look_at, trigger_mode="always_last", **looked_at, **wiring.BESIDE)
+    going.success(look_again, **looked_at, **wiring.BESIDE)
     showcase = wiring.Showcase(lambda: first_run(shelf, recordings))
     shown_once = gr.State(False)
 

@@ -40,8 +40,10 @@ def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *side
 def results(lanes: Sequence[Lane], pair: str) -> tuple:
     """What a finished comparison shows, of the first pair if there is no `pair`: table, choice of pairs, `pair_of`."""
     possible = pairs(len(lanes))
-    pair = pair if pair in possible else possible[0]
-    choice = gr.update(choices=possible, value=pair, visible=len(possible) > 1)
+    # The choice stays what it is wherever it can: it may have been made while the runs went on.
+    value = {} if pair in possible else {"value": possible[0]}
+    pair = value.get("value", pair)
+    choice = gr.update(choices=possible, visible=len(possible) > 1, **value)
     return table(lanes), choice, *pair_of(lanes, pair)
 
 

@@ -21,10 +21,8 @@ from diffdemo.ui.sources import Examples, Source
 FIRST_LEVEL, FIRST_SEED = 600, "7"
 FILM, STOPS = 64, 9  # levels that the browser keeps, for an answer at once; every ninth of them is in the strip
 # The level on display when a button is pressed: the browser knows it before the server does.
-THE_LEVEL = """(...values) => {
-    const slider = document.querySelector("#forward-view .level");
-    return [...values.slice(0, -1), slider ? Number(slider.value) : values.at(-1)];
-}"""
+LEVEL = 'document.querySelector("#forward-view .level")?.valueAsNumber'
+THE_LEVEL = wiring.reading(LEVEL)
 
 EXPLANATION = """Noise hides a picture a little more at every level $t$; the seed fixes that noise, so that moving the
 slider shows one and the same trajectory. A model can then denoise from the very state on display: the more noise, the
@@ -167,9 +165,9 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
             lane = start(shelf, picture, model, class_name, steps, sampler, guidance, seed, t)
             yield from stream([lane], halted, wiring.time_limit())
 
-    def slide(picture, model, seed, event: gr.EventData) -> dict:
+    def slide(picture, model, seed, t) -> dict:
         try:
-            return moment(shelf, picture, model, seed, event.t)
+            return moment(shelf, picture, model, seed, t)
         except RequestError:  # of the seed's field, which has said so when it was left
             return gr.skip()
 
@@ -193,12 +191,19 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
         **wiring.QUEUE,
         **wiring.PRIVATE,
     )
-    wiring.connect_stop(controls.stop, going, controls.viewer, stops, "forward")
-    controls.view.input(slide, on_display[:-1], controls.view, trigger_mode="always_last", **quiet)
-    controls.model.input(choose, on_display, [*controls.follow(), controls.view], js=THE_LEVEL, **sources.TOASTING)
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "forward")
+    controls.view.input(slide, on_display, controls.view, js=THE_LEVEL, trigger_mode="always_last", **quiet)
+    controls.model.input(
+        choose,
+        on_display,
+        [*controls.follow(), controls.view],
+        js=THE_LEVEL,
+        trigger_mode="always_last",
+        **sources.TOASTING,
+    )
     for event in (controls.seed.submit, controls.seed.blur):
         event(redraw, on_display, controls.view, js=THE_LEVEL, **sources.TOASTING)
-    sources.connect(controls.source, redraw, on_display[1:], controls.view, THE_LEVEL)
+    sources.connect(controls.source, redraw, on_display[1:], controls.view, (LEVEL,))
     first = wiring.Showcase(lambda: first_scene(shelf, examples()))
     opened = gr.State(False)
 

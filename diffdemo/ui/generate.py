@@ -146,7 +146,8 @@ def connect(
                 yield message, *souvenirs.describe(message["run"], lane, shelf.folder)
 
     def choose(key: str) -> list:
-        return shown_settings(shelf, key, **first_settings_of(shelf, key), seed=gr.skip(), count=gr.skip())
+        """All but the model itself, which may have changed again meanwhile."""
+        return shown_settings(shelf, key, **first_settings_of(shelf, key), seed=gr.skip(), count=gr.skip())[1:]
 
     def restore(request: gr.Request) -> list:
         with wiring.toasts():
@@ -162,17 +163,24 @@ def connect(
         **wiring.PRIVATE,
     )
     souvenirs.connect_link(controls.souvenirs.link, going)
-    wiring.connect_stop(controls.stop, going, controls.viewer, stops, "generate")
-    controls.model.input(choose, controls.model, controls.settings(), show_progress="hidden", **wiring.AT_ONCE)
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "generate")
+    quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
+    controls.model.input(choose, controls.model, controls.settings()[1:], trigger_mode="always_last", **quiet)
     for button, example in zip(controls.examples, examples(shelf), strict=True):
         chosen = partial(shown_settings, shelf, **{**example.settings, "seed": str(example.seed)})
-        set_up = button.click(chosen, outputs=controls.settings(), show_progress="hidden", **wiring.AT_ONCE)
+        set_up = button.click(chosen, outputs=controls.settings(), **quiet)
         set_up.success(None, js=PRESS, **wiring.PRIVATE)
     souvenirs.connect(controls.souvenirs, recordings)
     if controls.copying:
         nearest.connect(controls.copying, controls.souvenirs.run, search, recordings)
     showcase = wiring.Showcase(lambda: first_run(shelf, recordings), at_once=True)
-    shown = page.load(showcase, outputs=controls.outputs(), show_progress="hidden", **wiring.AT_ONCE)
-    shown.then(wiring.Showcase.begin_all, show_progress="hidden", **wiring.AT_ONCE)
+
+    def unless_there(name: str | None) -> tuple:
+        return (gr.skip(),) * len(controls.outputs()) if name else showcase()
+
+    # In two events, because the first may take seconds, in which a visitor or a link can have begun a run.
+    there = page.load(lambda: showcase() and None, **quiet)
+    shown = there.then(unless_there, controls.souvenirs.run, controls.outputs(), **quiet)
+    shown.then(wiring.Showcase.begin_all, **quiet)
     opened = page.load(restore, outputs=controls.settings(), show_progress="hidden", **wiring.BESIDE)
     opened.success(None, js=PRESS_IF_LINKED, **wiring.PRIVATE)

@@ -163,13 +163,13 @@ def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, control
     first_a, first_b = first_points(space)
     chosen, ends, mine, opened = gr.State(first_a), gr.State((first_a, first_b)), gr.State(None), gr.State(False)
 
-    def select(picture, event: gr.EventData) -> tuple:
+    def select(picture, asked: dict) -> tuple:
         with wiring.toasts():
-            return views.point(space, event.index, picture), event.index
+            return views.point(space, asked["index"], picture), asked["index"]
 
-    def connect_ends(picture, event: gr.EventData) -> tuple:
+    def connect_ends(picture, asked: dict) -> tuple:
         with wiring.toasts():
-            return views.strip(space, event.a, event.b, picture), (event.a, event.b)
+            return views.strip(space, asked["a"], asked["b"], picture), (asked["a"], asked["b"])
 
     def run(class_name, steps, sampler, guidance, seed, request: gr.Request) -> Iterator[tuple]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "latent")) as halted:
@@ -195,8 +195,13 @@ def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, control
             return str(films.write(space, *pair, picture))
 
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
-    controls.map.select(select, mine, [controls.point, chosen], trigger_mode="always_last", **quiet)
-    controls.map.input(connect_ends, mine, [controls.strip, ends], trigger_mode="always_last", **quiet)
+    wanted = gr.JSON(visible=False)
+    for event, name, answer, outputs in (
+        (controls.map.select, "select", select, [controls.point, chosen]),
+        (controls.map.input, "input", connect_ends, [controls.strip, ends]),
+    ):
+        js = wiring.reading(wiring.asked(controls.map.elem_id, name))
+        event(answer, [mine, wanted], outputs, js=js, trigger_mode="always_last", **quiet)
     going = controls.run.click(
         run,
         controls.asked(),
@@ -205,7 +210,7 @@ def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, control
         **wiring.QUEUE,
         **wiring.PRIVATE,
     )
-    wiring.connect_stop(controls.stop, going, controls.viewer, stops, "latent")
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "latent")
     controls.upload.upload(take, controls.upload, [mine, controls.map, controls.point, chosen], **sources.TOASTING)
     controls.fetch.click(
         fetch,

@@ -120,15 +120,22 @@ def connect(controls: Controls, run: gr.State, search: Search, recordings: Recor
     def first(name, by, progress=gr.Progress(track_tqdm=True)) -> Iterator[dict]:  # noqa: B008
         yield from neighbours(name, by, 0)
 
-    def clicked(name, by, event: gr.EventData, progress=gr.Progress(track_tqdm=True)) -> Iterator[dict]:  # noqa: B008
-        yield from neighbours(name, by, event.place)
+    def clicked(name, by, asked: dict, progress=gr.Progress(track_tqdm=True)) -> Iterator[dict]:  # noqa: B008
+        yield from neighbours(name, by, asked["place"])
 
     asked = [run, controls.by]
     shown = {"show_progress_on": controls.progress, **QUEUE, **wiring.PRIVATE}
     controls.look.click(first, asked, controls.view, **shown)
-    controls.view.select(clicked, asked, controls.view, trigger_mode="always_last", **shown)
+    controls.view.select(
+        clicked,
+        [*asked, gr.JSON(visible=False)],
+        controls.view,
+        js=wiring.reading(wiring.asked(controls.view.elem_id, "select")),
+        trigger_mode="always_last",
+        **shown,
+    )
     # Those of another run would be mistaken for those of the pictures above.
-    run.change(lambda: {"run": None}, outputs=controls.view, show_progress="hidden", **wiring.AT_ONCE)
+    run.change(lambda name: {"run": None, "now": name}, run, controls.view, show_progress="hidden", **wiring.AT_ONCE)
 
 
 def connect_api(search: Search) -> None:

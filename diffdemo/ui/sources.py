@@ -1,6 +1,6 @@
 """Where the Forward and the Classify tab take their picture from: an upload, the Generate tab, or the models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,12 +74,17 @@ def offered(examples: Examples) -> dict:
     return offer(examples.pictures, examples.labels)
 
 
-def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, js: str | None = None) -> None:
-    """Put `show(picture, *inputs)` into `output` whenever another picture is chosen; `js` as events take it."""
+def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, off_page: Sequence[str] = ()) -> None:
+    """Put `show(picture, *inputs)` into `output` whenever another picture is chosen.
 
-    def choose(event: gr.EventData, *values) -> tuple:
+    The last inputs are read off the page by the expressions `off_page`, see `wiring.reading`.
+    """
+    wanted = gr.JSON(visible=False)
+
+    def choose(*values) -> tuple:
         with wiring.toasts():
-            picture = chosen(event)
+            *values, asked = values
+            picture = chosen(asked)
             return picture, show(picture, *values)
 
     def take(path: str, *values) -> tuple:
@@ -87,5 +92,18 @@ def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, js: s
             picture = read(path)
             return picture, offer(picture[None], ["Your picture"], add=True), show(picture, *values)
 
-    source.picker.select(choose, inputs, [source.picture, output], js=js, **TOASTING)
-    source.upload.upload(take, [source.upload, *inputs], [source.picture, source.picker, output], js=js, **TOASTING)
+    source.picker.select(
+        choose,
+        [*inputs, wanted],
+        [source.picture, output],
+        js=wiring.reading(*off_page, wiring.asked(source.picker.elem_id, "select")),
+        trigger_mode="always_last",
+        **TOASTING,
+    )
+    source.upload.upload(
+        take,
+        [source.upload, *inputs],
+        [source.picture, source.picker, output],
+        js=wiring.reading(*off_page),
+        **TOASTING,
+    )

@@ -176,28 +176,38 @@ def connect(tab: gr.Tab, tabs: gr.Tabs, library: Library, controls: Controls) ->
     def look(name: str, before: tuple | None) -> tuple:
         """Everything, or nothing at all if nothing has changed."""
         records = library.records()
-        name = name if name in records else library.first  # a run may have been deleted
+        # A run may have been deleted. Only then is another one chosen here: a visitor may have done so meanwhile.
+        instead = {} if name in records else {"value": library.first}
+        name = instead.get("value", name)
         record, choices = records[name], library.choices(records)
         now = (*choices, *record.stamp(), _minute(record))
         if now == before:
             return (gr.skip(),) * len(outputs)
         with wiring.toasts():
-            return gr.update(choices=choices, value=name), *on_display(name, record), now
+            return gr.update(choices=choices, **instead), *on_display(name, record), now
 
-    def pictures_of(name: str, event: gr.EventData) -> dict:
+    def pictures_of(name: str, asked: dict) -> dict:
         with wiring.toasts():
             found = library[name].moments()
-            place = validate.whole_number("the moment", event.place, 0, max(0, len(found) - 1))
+            place = validate.whole_number("the moment", asked["place"], 0, max(0, len(found) - 1))
             return moment(name, found[place].label, _files(found[place]))
 
     def watch_while_open(event: gr.SelectData) -> gr.Timer:
         return gr.Timer(active=event.value == tab.label)
 
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
-    for event in (tab.select, timer.tick, controls.chosen.input):
+    for event in (tab.select, timer.tick):
         event(look, [controls.chosen, seen], outputs, **quiet)
+    controls.chosen.input(look, [controls.chosen, seen], outputs, trigger_mode="always_last", **quiet)
     tabs.select(watch_while_open, outputs=timer, **quiet)
-    controls.moments.input(pictures_of, controls.chosen, controls.moments, trigger_mode="always_last", **quiet)
+    controls.moments.input(
+        pictures_of,
+        [controls.chosen, gr.JSON(visible=False)],
+        controls.moments,
+        js=wiring.reading(wiring.asked(controls.moments.elem_id, "input")),
+        trigger_mode="always_last",
+        **quiet,
+    )
 
 
 def connect_api(library: Library) -> None:

@@ -55,6 +55,25 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+|$~!&-])", r"\\\1", text)
 
 
+def asked(elem_id: str, event: str) -> str:
+    """A JavaScript expression for `reading`: what our component (`block`) asked for with its newest such event."""
+    return f'document.querySelector("#{elem_id} [data-asks]")?.asked.{event}'
+
+
+def reading(*expressions: str) -> str:
+    """JavaScript of an event whose last inputs are not what the components hold, but what the page says as it is sent.
+
+    Events that came while another was on its way are sent as one when that is done (trigger_mode="always_last"), and
+    Gradio then repeats the data of the first of them; what is read here is the newest. An expression that is undefined
+    leaves its input alone.
+    """
+    return f"""(...values) => {{
+        const read = [{", ".join(expressions)}];
+        const kept = values.length - read.length;
+        return values.map((value, place) => (place < kept ? value : read[place - kept] ?? value));
+    }}"""
+
+
 class Showcase:
     """A run computed once, for every visitor's first sight of a tab.
 
@@ -155,11 +174,11 @@ def noise_settings(seed: str, count: int) -> tuple[gr.Textbox, gr.Slider]:
     return box, number
 
 
-def connect_stop(button: gr.Button, run, viewer: gr.HTML, stops: Stops, tab: str) -> None:
-    """Let a Stop button end `run`: before its next step, and also while it still waits in the queue."""
+def connect_stop(event: Callable, run, viewer: gr.HTML, stops: Stops, tab: str) -> None:
+    """Let an event, such as a Stop button's click, end `run`: before its next step, and also while it is queued."""
 
     def stop(request: gr.Request) -> dict:
         stops.stop(visitor(request, tab))
         return {"stopped": True}
 
-    button.click(stop, outputs=viewer, cancels=[run], queue=False, show_progress="hidden", **PRIVATE)
+    event(stop, outputs=viewer, cancels=[run], queue=False, show_progress="hidden", **PRIVATE)

@@ -1,7 +1,7 @@
 // A picture on its way into noise. A message is {of, t, x_t} and, for a picture that is new on display, also {x0, eps, film:
 // {t: [...], pictures}, stops, curves, size, decoded}: pictures are base64 of uint8 RGB, curves base64 of float32:
 // sqrt(alpha_bar), sqrt(1 - alpha_bar) and SNR, one after the other, for every t. Every `stops`-th picture of the film is
-// in the strip. Moving the slider shows the film's nearest picture and triggers "input" with {t}, for the exact one.
+// in the strip. Moving the slider shows the film's nearest picture and triggers "input", for the exact one.
 
 const root = element.querySelector(".forward_view");
 let now = null; // {of, t, curves: {signal, noise, snr}, last, film: [{t, bytes}], size}
@@ -104,7 +104,7 @@ function level(t) {
 function go(t) {
   level(t);
   draw([canvases.x_t], nearest(t).bytes, now.size);
-  trigger("input", { t });
+  trigger("input");
 }
 
 function begin(message) {

@@ -1,6 +1,6 @@
 // A map of latents to click on. A message has any of {scene: {views: {pca, tsne}, labels, classes, shares}, ends: [A, B],
 // selected, path: {run, points}, placed}: points are base64 of float32, x and y in turn; `placed` is [x, y] of the visitor's
-// own picture, which is point -1. Choosing a point triggers "select" with {index}, another A or B "input" with {a, b}.
+// own picture, which is point -1. Choosing a point asks "select" with {index}, another A or B "input" with {a, b}.
 // Other components choose a point with a "go" event, detail its index, and an end with an "end" event, detail {name, index}.
 
 const MINE = -1;
@@ -82,14 +82,14 @@ function choose(index) {
 
 function go(index) {
   choose(index);
-  trigger("select", { index });
+  ask("select", { index });
 }
 
 function setEnd(end, index) {
   if (index === null) return;
   state.ends[end] = index;
   paint();
-  trigger("input", { a: state.ends.A, b: state.ends.B });
+  ask("input", { a: state.ends.A, b: state.ends.B });
 }
 
 // The index for which `cost` of the way from [x, y] to a point, in pixels, is smallest; null if it is nowhere finite.
@@ -167,7 +167,7 @@ function receive() {
   }
   if (message.placed) state.placed = message.placed;
   if (message.selected !== undefined) choose(message.selected);
-  if (message.placed && Object.values(state.ends).includes(MINE)) trigger("input", { a: state.ends.A, b: state.ends.B });
+  if (message.placed && Object.values(state.ends).includes(MINE)) ask("input", { a: state.ends.A, b: state.ends.B });
   paint();
 }
 

@@ -1,5 +1,5 @@
 // Pictures of a run's moments. A message is {of, label, pictures} with base64 of PNG files, and with `labels` it names all
-// moments of the run `of`; the slider triggers "input" with {place} for those whose pictures are not here yet.
+// moments of the run `of`; the slider asks "input" with {place} for those whose pictures are not here yet.
 
 const root = element.querySelector(".moments");
 const caption = make("p", "caption");
@@ -27,7 +27,7 @@ function show() {
   }
   caption.replaceChildren("Drawn at ", make("b", "", label), ` (${place + 1} of ${labels.length})`);
   if (!kept.has(label)) {
-    trigger("input", { place });
+    ask("input", { place });
     return;
   }
   const images = kept.get(label).map((source, number) => {

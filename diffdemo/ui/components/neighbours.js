@@ -1,8 +1,9 @@
 // A run's pictures, one of them chosen, and the training pictures nearest to that. A message is {run, place, pictures, names,
 // nearest, neighbours: [{index, class, distance}], size, words}, with pictures (of the run) and nearest as base64 of uint8 RGB;
-// {run: null} clears. A click on another of the run's pictures triggers "select" with {place}.
+// {run: null, now} clears, and whatever of other runs than `now` comes later. A click on another of the run's pictures asks "select" with {place}.
 
 const root = element.querySelector(".neighbours");
+let now = null; // the run on display above
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
 function canvases(packed, count, size) {
@@ -29,6 +30,8 @@ function pictured(canvas, className, name, detail = "") {
 function receive() {
   const message = props.value;
   if (!message) return;
+  if (message.run === null) now = message.now;
+  else if (now && message.run !== now) return;
   const focused = root.contains(document.activeElement);
   root.replaceChildren();
   root.dataset.of = message.run === null ? "" : `${message.run}/${message.place}`;
@@ -45,7 +48,7 @@ function receive() {
       button.setAttribute("aria-label", button.title);
       button.setAttribute("aria-pressed", String(place === message.place));
       button.append(canvas);
-      button.addEventListener("click", () => trigger("select", { place }));
+      button.addEventListener("click", () => ask("select", { place }));
       row.append(button);
     });
     root.append(row);

@@ -1,5 +1,5 @@
 // Pictures to choose from. A message is {id, add, pictures, labels, size}: pictures are base64 of uint8 RGB, and with `add`
-// they come before those that are there. Choosing one triggers "select" with {picture}, its pixels as base64.
+// they come before those that are there. Choosing one asks "select" with {picture}, its pixels as base64.
 
 const root = element.querySelector(".picker");
 const thumbs = make("div", "thumbs");
@@ -32,7 +32,7 @@ function thumb(bytes, label) {
   button.append(canvas);
   button.addEventListener("click", () => {
     choose(button);
-    trigger("select", { picture: btoa(String.fromCharCode(...pixels(canvas))) });
+    ask("select", { picture: btoa(String.fromCharCode(...pixels(canvas))) });
   });
   return button;
 }

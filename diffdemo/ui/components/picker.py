@@ -18,7 +18,7 @@ _numbers = itertools.count(1)
 def picker(elem_id: str) -> gr.HTML:
     """Small pictures, one of them chosen, and a button that adds those the Generate tab shows.
 
-    Its value is a message, see `offer`. A click on a picture triggers "select", whose event data `chosen` reads.
+    Its value is a message, see `offer`. A click on a picture asks with "select", which `chosen` reads.
     """
     return block("picker", "Pictures to choose from", elem_id)
 
@@ -35,14 +35,14 @@ def offer(pictures: np.ndarray, labels: Sequence[str], add: bool = False) -> dic
     }
 
 
-def chosen(event: gr.EventData, size: tuple[int, int] = (32, 32)) -> np.ndarray:
-    """The picture a visitor clicked on, (H, W, 3) uint8.
+def chosen(asked: object, size: tuple[int, int] = (32, 32)) -> np.ndarray:
+    """The picture a visitor clicked on, (H, W, 3) uint8, of what the component `asked` for with "select".
 
     Raises:
         RequestError: what was sent is no such picture.
     """
     try:
-        data = base64.b64decode(event.picture, validate=True)
+        data = base64.b64decode(asked["picture"], validate=True)
         return np.frombuffer(data, np.uint8).reshape(*size, 3).copy()
-    except (AttributeError, TypeError, ValueError, binascii.Error):
+    except (KeyError, TypeError, ValueError, binascii.Error):
         raise RequestError(f"A picture must be {size[0]} x {size[1]} pixels of uint8 RGB in base64.") from None

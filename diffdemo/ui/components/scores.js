@@ -113,7 +113,8 @@ function receive() {
   if (message.stopped) {
     if (!latest || latest.state !== "running") return;
     latest = { ...latest, state: "stopped" };
-  } else latest = message;
+  } else if (latest && Number(message.run) < Number(latest.run)) return; // another picture has been chosen since
+  else latest = message;
   show(latest);
 }
 

@@ -15,6 +15,14 @@ function make(tag, className = "", text = "") {
   return node;
 }
 
+// Trigger an event of this component, for which the server reads `detail` off the page (wiring.reading): the newest, where the
+// data of Gradio's own events may be that of an older one.
+function ask(event, detail) {
+  root.asked = { ...root.asked, [event]: detail };
+  root.dataset.asks = "";
+  trigger(event);
+}
+
 function significant(number) {
   if (number === 0 || (Math.abs(number) >= 0.001 && Math.abs(number) < 10000)) {
     return String(Number(number.toPrecision(2)));

@@ -1,0 +1,126 @@
+"""People are faster than a busy server: what they did last is what the page shows in the end."""
+
+import numpy as np
+from page_helpers import fill, held, open_compare, pictures
+from playwright.sync_api import Page, expect
+from test_page_pictures import FORWARD, SCORES, canvas, open_classify, open_forward
+
+from benchmarks.browser import viewer, wait_for_run
+from diffdemo.ui.settings import first_settings_of
+
+
+def slide(page: Page, *levels: int) -> None:
+    for t in levels:
+        page.locator(f"{FORWARD} .level").evaluate(
+            "(slider, t) => { slider.value = t; slider.dispatchEvent(new Event('input')); }", t
+        )
+
+
+def thumbs(page: Page, tab: str):
+    return page.locator(f"#{tab}-picker .thumb")
+
+
+def pixels_of(page: Page, tab: str, place: int) -> np.ndarray:
+    return canvas(page, f"#{tab}-picker .thumb:nth-child({place + 1}) canvas")
+
+
+def test_the_slider_where_it_was_left(open_page, shelf):
+    page = open_page()
+    open_forward(page)
+    with held(page):
+        slide(page, 100, 200, 300)
+    page.wait_for_selector(f"{FORWARD}[data-shown='300']")
+
+
+def test_the_slider_moved_while_another_picture_is_on_its_way(open_page):
+    page = open_page()
+    open_forward(page)
+    with held(page):
+        thumbs(page, "forward").nth(2).click()
+        slide(page, 137)
+        page.wait_for_selector(f"{FORWARD}[data-shown='137']")
+        of = page.get_attribute(FORWARD, "data-of")
+    page.wait_for_selector(f"{FORWARD}:not([data-of='{of}'])[data-shown='137'][data-asked='137']")
+    assert np.array_equal(canvas(page, f"{FORWARD} .x0 canvas"), pixels_of(page, "forward", 2))
+
+
+def test_the_picture_chosen_last(open_page):
+    page = open_page()
+    open_forward(page)
+    with held(page):
+        for place in (1, 3, 2):
+            thumbs(page, "forward").nth(place).click()
+    page.wait_for_function(
+        """selectors => {
+            const [shown, chosen] = selectors.map((selector) => document.querySelector(selector).toDataURL());
+            return shown === chosen;
+        }""",
+        arg=[f"{FORWARD} .x0 canvas", "#forward-picker .thumb:nth-child(3) canvas"],
+    )
+    assert thumbs(page, "forward").nth(2).get_attribute("aria-pressed") == "true"
+
+
+def test_the_model_chosen_last(open_page, shelf):
+    page = open_page()
+    with held(page):
+        for title in ("Patch UNet", "DDPM UNet", "Simple UNet"):
+            page.get_by_role("radio", name=title).locator("visible=true").check()
+    steps = first_settings_of(shelf, "simple_unet")["steps"]
+    page.get_by_text("Simple UNet").locator("visible=true").nth(1).wait_for()
+    expect(page.get_by_role("radio", name="Simple UNet").locator("visible=true")).to_be_checked()
+    expect(page.get_by_label("Steps", exact=True).locator("visible=true")).to_have_value(str(steps))
+
+
+def test_a_classification_does_not_come_back_over_another_picture(open_page):
+    page = open_page()
+    open_classify(page)
+    draws = page.get_by_label("number input for Noise draws").locator("visible=true")
+    draws.fill("128")
+    page.get_by_role("button", name="Classify", exact=True).click()
+    page.wait_for_selector(f"{SCORES}[data-state=running]")
+    thumbs(page, "classify").nth(1).click()
+    page.wait_for_selector(f"{SCORES}[data-state=waiting]")
+    page.wait_for_timeout(700)  # of a run that sends a message every 50 ms
+    assert page.get_attribute(SCORES, "data-state") == "waiting"
+    assert np.array_equal(canvas(page, f"{SCORES} .subject"), pixels_of(page, "classify", 1))
+    draws.fill("2")
+    page.get_by_role("button", name="Classify", exact=True).click()
+    page.wait_for_selector(f"{SCORES}[data-state=done]")  # at once: the other run is over
+    assert np.array_equal(canvas(page, f"{SCORES} .subject"), pixels_of(page, "classify", 1))
+
+
+def test_the_pair_chosen_while_the_runs_go_on(open_page):
+    page = open_page()
+    open_compare(page)
+    page.get_by_role("button", name="Add a run").click()
+    page.get_by_label("C: Steps").locator("visible=true").wait_for()
+    fill(page, A_Steps=2, B_Steps=2, C_Steps=2)
+    for steps in (2, 100):
+        fill(page, C_Steps=steps)
+        previous = page.get_attribute(viewer("compare"), "data-run")
+        page.get_by_role("button", name="Compare", exact=True).click()
+        if steps == 100:
+            wait_for_run(page, "compare", previous, "running")
+            page.get_by_role("radio", name="A and C", exact=True).check()
+        wait_for_run(page, "compare", previous)
+    page.get_by_text("Where A and C differ.").wait_for()
+    expect(page.get_by_role("radio", name="A and C", exact=True)).to_be_checked()
+
+
+def test_a_run_begun_before_the_page_has_its_first(browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    kept = []
+    page.route("**/gradio_api/run/**", lambda route: kept.append(route))  # the first run among them
+    page.goto(address)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    name = wait_for_run(page, "generate")
+    drawn = pictures(page)
+    assert kept
+    for _ in range(10):
+        while kept:
+            kept.pop().continue_()
+        page.wait_for_timeout(100)
+    assert page.get_attribute(viewer("generate"), "data-run") == name
+    assert np.array_equal(pictures(page), drawn)
+    context.close()
