@@ -31,7 +31,7 @@ class Options(DiffusionOptions):
     prediction: str = flag("clean", "What the network predicts: clean (the picture), velocity or edm.")
     weighting: str = flag("min_snr", "Loss weighting: flat, or min_snr, the signal-to-noise ratio kept within 1 and 5.")
     noise_levels: str = flag("uniform", "How often training visits each noise level: uniform or lognormal.")
-    guidance_scale: float = flag(2.0, "Guidance that the checkpoint is shown with; 1 is none.")
+    guidance_scale: float = flag(4.0, "Guidance that the checkpoint is shown with; 1 is none.")
 
     def __post_init__(self):
         super().__post_init__()
