@@ -195,13 +195,8 @@ def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, control
             return str(films.write(space, *pair, picture))
 
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
-    wanted = gr.JSON(visible=False)
-    for event, name, answer, outputs in (
-        (controls.map.select, "select", select, [controls.point, chosen]),
-        (controls.map.input, "input", connect_ends, [controls.strip, ends]),
-    ):
-        js = wiring.reading(wiring.asked(controls.map.elem_id, name))
-        event(answer, [mine, wanted], outputs, js=js, trigger_mode="always_last", **quiet)
+    wiring.answer_newest(controls.map, "select", select, [mine], [controls.point, chosen], **quiet)
+    wiring.answer_newest(controls.map, "input", connect_ends, [mine], [controls.strip, ends], **quiet)
     going = controls.run.click(
         run,
         controls.asked(),

@@ -123,17 +123,10 @@ def connect(controls: Controls, run: gr.State, search: Search, recordings: Recor
     def clicked(name, by, asked: dict, progress=gr.Progress(track_tqdm=True)) -> Iterator[dict]:  # noqa: B008
         yield from neighbours(name, by, asked["place"])
 
-    asked = [run, controls.by]
+    searched = [run, controls.by]
     shown = {"show_progress_on": controls.progress, **QUEUE, **wiring.PRIVATE}
-    controls.look.click(first, asked, controls.view, **shown)
-    controls.view.select(
-        clicked,
-        [*asked, gr.JSON(visible=False)],
-        controls.view,
-        js=wiring.reading(wiring.asked(controls.view.elem_id, "select")),
-        trigger_mode="always_last",
-        **shown,
-    )
+    controls.look.click(first, searched, controls.view, **shown)
+    wiring.answer_newest(controls.view, "select", clicked, searched, controls.view, **shown)
     # Those of another run would be mistaken for those of the pictures above.
     run.change(lambda name: {"run": None, "now": name}, run, controls.view, show_progress="hidden", **wiring.AT_ONCE)
 

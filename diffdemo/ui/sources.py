@@ -79,7 +79,6 @@ def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, off_p
 
     The last inputs are read off the page by the expressions `off_page`, see `wiring.reading`.
     """
-    wanted = gr.JSON(visible=False)
 
     def choose(*values) -> tuple:
         with wiring.toasts():
@@ -92,18 +91,6 @@ def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, off_p
             picture = read(path)
             return picture, offer(picture[None], ["Your picture"], add=True), show(picture, *values)
 
-    source.picker.select(
-        choose,
-        [*inputs, wanted],
-        [source.picture, output],
-        js=wiring.reading(*off_page, wiring.asked(source.picker.elem_id, "select")),
-        trigger_mode="always_last",
-        **TOASTING,
-    )
-    source.upload.upload(
-        take,
-        [source.upload, *inputs],
-        [source.picture, source.picker, output],
-        js=wiring.reading(*off_page),
-        **TOASTING,
-    )
+    wiring.answer_newest(source.picker, "select", choose, inputs, [source.picture, output], *off_page, **TOASTING)
+    shown = [source.picture, source.picker, output]
+    source.upload.upload(take, [source.upload, *inputs], shown, js=wiring.reading(*off_page), **TOASTING)

@@ -200,14 +200,7 @@ def connect(tab: gr.Tab, tabs: gr.Tabs, library: Library, controls: Controls) ->
         event(look, [controls.chosen, seen], outputs, **quiet)
     controls.chosen.input(look, [controls.chosen, seen], outputs, trigger_mode="always_last", **quiet)
     tabs.select(watch_while_open, outputs=timer, **quiet)
-    controls.moments.input(
-        pictures_of,
-        [controls.chosen, gr.JSON(visible=False)],
-        controls.moments,
-        js=wiring.reading(wiring.asked(controls.moments.elem_id, "input")),
-        trigger_mode="always_last",
-        **quiet,
-    )
+    wiring.answer_newest(controls.moments, "input", pictures_of, [controls.chosen], controls.moments, **quiet)
 
 
 def connect_api(library: Library) -> None:

@@ -55,23 +55,34 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+|$~!&-])", r"\\\1", text)
 
 
-def asked(elem_id: str, event: str) -> str:
-    """A JavaScript expression for `reading`: what our component (`block`) asked for with its newest such event."""
-    return f'document.querySelector("#{elem_id} [data-asks]")?.asked.{event}'
-
-
 def reading(*expressions: str) -> str:
     """JavaScript of an event whose last inputs are not what the components hold, but what the page says as it is sent.
 
-    Events that came while another was on its way are sent as one when that is done (trigger_mode="always_last"), and
-    Gradio then repeats the data of the first of them; what is read here is the newest. An expression that is undefined
-    leaves its input alone.
+    An expression that is undefined leaves its input alone.
     """
     return f"""(...values) => {{
         const read = [{", ".join(expressions)}];
         const kept = values.length - read.length;
         return values.map((value, place) => (place < kept ? value : read[place - kept] ?? value));
     }}"""
+
+
+def answer_newest(
+    block: gr.HTML, event: str, answer: Callable, inputs: list, outputs: object, *also: str, **how
+) -> None:
+    """Call `answer(*inputs, asked)` with what a component of ours (`block`) asked for with its newest such event.
+
+    Events that come while another is on its way are sent as one when that is done, and Gradio then repeats the data of
+    the first of them. So what is asked for is no data of the event, but read off the page as it is sent.
+
+    Args:
+        block, event: whose script calls `ask` with this event, "select" or "input".
+        inputs, outputs, how: as Gradio's listeners take them.
+        also: expressions for the last of the `inputs`, see `reading`.
+    """
+    newest = f'document.querySelector("#{block.elem_id} [data-asks]")?.asked.{event}'
+    listener, js = getattr(block, event), reading(*also, newest)
+    listener(answer, [*inputs, gr.JSON(visible=False)], outputs, js=js, trigger_mode="always_last", **how)
 
 
 class Showcase:

@@ -1,6 +1,7 @@
 // A run's pictures, one of them chosen, and the training pictures nearest to that. A message is {run, place, pictures, names,
 // nearest, neighbours: [{index, class, distance}], size, words}, with pictures (of the run) and nearest as base64 of uint8 RGB;
-// {run: null, now} clears, and whatever of other runs than `now` comes later. A click on another of the run's pictures asks "select" with {place}.
+// {run: null, now} clears, and whatever comes later of another run than `now` is not shown. A click on another of the run's
+// pictures asks "select" with {place}.
 
 const root = element.querySelector(".neighbours");
 let now = null; // the run on display above

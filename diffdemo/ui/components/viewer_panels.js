@@ -15,8 +15,7 @@ function make(tag, className = "", text = "") {
   return node;
 }
 
-// Trigger an event of this component, for which the server reads `detail` off the page (wiring.reading): the newest, where the
-// data of Gradio's own events may be that of an older one.
+// Trigger an event that carries nothing: the server reads the newest `detail` off the page (wiring.answer_newest says why).
 function ask(event, detail) {
   root.asked = { ...root.asked, [event]: detail };
   root.dataset.asks = "";
