@@ -1,12 +1,19 @@
 """People are faster than a busy server: what they did last is what the page shows in the end."""
 
-import numpy as np
-from page_helpers import fill, held, open_compare, pictures
-from playwright.sync_api import Page, expect
-from test_page_pictures import FORWARD, SCORES, canvas, open_classify, open_forward
+import time
 
-from benchmarks.browser import viewer, wait_for_run
+import numpy as np
+import pytest
+from page_helpers import fill, held, open_compare, pictures
+from PIL import Image
+from playwright.sync_api import Page, expect
+from test_page_pictures import FORWARD, SCORES, canvas, open_classify, open_forward, upload
+
+from benchmarks.browser import served, viewer, wait_for_run
+from diffdemo.ui import classify, compare, forward
 from diffdemo.ui.settings import first_settings_of
+
+PICTURE = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
 
 def slide(page: Page, *levels: int) -> None:
@@ -124,3 +131,94 @@ def test_a_run_begun_before_the_page_has_its_first(browser, address):
     assert page.get_attribute(viewer("generate"), "data-run") == name
     assert np.array_equal(pictures(page), drawn)
     context.close()
+
+
+def slowly(function, seconds: float = 3):
+    def slow(*arguments):
+        time.sleep(seconds)
+        return function(*arguments)
+
+    return slow
+
+
+@pytest.fixture
+def sleepy_page(browser, shelf, monkeypatch):
+    """A page on which the first sight of every tab but Generate takes seconds."""
+    for tab, name in ((forward, "first_scene"), (classify, "first_answer"), (compare, "first_run")):
+        monkeypatch.setattr(tab, name, slowly(getattr(tab, name)))
+    with served(shelf) as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        page = context.new_page()
+        page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+        page.goto(address)
+        yield page
+        context.close()
+
+
+def test_an_upload_before_the_first_sight_of_forward(sleepy_page, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "mine.png")
+    sleepy_page.get_by_role("tab", name="Forward").click()
+    upload(sleepy_page, tmp_path / "mine.png")
+    sleepy_page.locator("#forward-picker .thumb[title='Your picture'][aria-pressed=true]").wait_for()
+    sleepy_page.locator("#forward-picker .thumb:nth-child(5)").wait_for()  # the examples have come, too
+    assert thumbs(sleepy_page, "forward").first.get_attribute("aria-pressed") == "true"
+    assert np.array_equal(canvas(sleepy_page, f"{FORWARD} .x0 canvas"), PICTURE)
+
+
+def test_another_model_before_the_first_sight_of_forward(sleepy_page):
+    sleepy_page.get_by_role("tab", name="Forward").click()
+    sleepy_page.get_by_role("radio", name="Simple UNet").locator("visible=true").check()
+    sleepy_page.wait_for_selector(f"{FORWARD}[data-of*='/simple_unet/']")
+    assert sleepy_page.locator(".toast-wrap .error").count() == 0
+
+
+def test_an_upload_before_the_first_sight_of_classify(sleepy_page, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "mine.png")
+    sleepy_page.get_by_role("tab", name="Classify").click()
+    upload(sleepy_page, tmp_path / "mine.png")
+    sleepy_page.locator("#classify-picker .thumb:nth-child(5)").wait_for()
+    assert sleepy_page.get_attribute(SCORES, "data-state") == "waiting"
+    assert np.array_equal(canvas(sleepy_page, f"{SCORES} .subject"), PICTURE)
+    assert thumbs(sleepy_page, "classify").first.get_attribute("aria-pressed") == "true"
+
+
+def test_a_comparison_before_the_first(sleepy_page):
+    sleepy_page.get_by_role("tab", name="Compare").click()
+    fill(sleepy_page, A_Steps=2, B_Steps=3)
+    sleepy_page.get_by_role("button", name="Compare", exact=True).click()
+    sleepy_page.wait_for_selector(f"{viewer('compare', 'done')}:has-text('3 steps')", timeout=30_000)
+    sleepy_page.wait_for_timeout(4000)  # until the first one is there, too
+    assert "3 steps" in sleepy_page.inner_text(viewer("compare"))
+
+
+def test_a_seed_and_a_model_at_once(browser, shelf, monkeypatch):
+    scene, calls = forward.scene, []
+
+    def first_slowly(*arguments):
+        calls.append(arguments[2:4])
+        if len(calls) == 1:
+            time.sleep(1)
+        return scene(*arguments)
+
+    with served(shelf) as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        page = context.new_page()
+        page.goto(address)
+        open_forward(page)
+        monkeypatch.setattr(forward, "scene", first_slowly)
+        page.get_by_label("Seed of the noise").fill("8")
+        page.get_by_role("radio", name="Simple UNet").locator("visible=true").check()  # and the seed's field is left
+        page.wait_for_selector(f"{FORWARD}[data-of*='/simple_unet/8']")
+        page.wait_for_timeout(1500)
+        assert calls == [("attention_unet", "8"), ("simple_unet", "8")]
+        assert page.get_attribute(FORWARD, "data-of").endswith("/simple_unet/8")
+        context.close()
+
+
+def test_worth_a_look_while_a_run_goes_on(open_page):
+    page = open_page()
+    fill(page, Steps=500)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    wait_for_run(page, "generate", None, "running")
+    page.get_by_role("button", name="In only three steps").click()
+    page.wait_for_selector(f"{viewer('generate', 'done')}:has-text('3 steps')", timeout=20_000)

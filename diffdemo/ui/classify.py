@@ -201,6 +201,7 @@ def first_answer(shelf: Shelf, pace: Pace, examples: Examples) -> tuple:
 def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, examples: wiring.Showcase) -> None:
     """Wire the tab, which shows its first answer when it is opened."""
     pace = Pace()
+    first = wiring.Showcase(lambda: first_answer(shelf, pace, examples()))
 
     def run(picture, model, draws, seed, request: gr.Request) -> Iterator[dict]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "classify")) as halted:
@@ -211,7 +212,11 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
         with wiring.toasts():
             return pace.cost(shelf[model], int(draws))
 
-    quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
+    def first_sight(mine, *asked) -> tuple:
+        """The first answer, or only its choice of pictures if there is one of the visitor's; and what `asked` costs."""
+        picture, message = first() if mine is None else (gr.skip(), gr.skip())
+        return sources.offered(examples()), picture, message, cost(*asked)
+
     going = controls.run.click(
         run,
         [controls.source.picture, controls.model, controls.draws, controls.seed],
@@ -226,14 +231,6 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
         wiring.connect_stop(other_picture, going, controls.view, stops, "classify")
     for event in (controls.model.input, controls.draws.input):
         event(cost, [controls.model, controls.draws], controls.cost, trigger_mode="always_last", **sources.TOASTING)
-    first = wiring.Showcase(lambda: first_answer(shelf, pace, examples()))
-    opened = gr.State(False)
-
-    def open_tab(shown: bool) -> tuple:
-        if shown:
-            return gr.skip(), gr.skip(), gr.skip(), gr.skip(), True
-        picture, message = first()
-        return sources.offered(examples()), picture, message, pace.cost(shelf[keys(shelf)[0]], FIRST_DRAWS), True
-
-    outputs = [controls.source.picker, controls.source.picture, controls.view, controls.cost, opened]
-    tab.select(open_tab, opened, outputs, **quiet)
+    known = [controls.source.picture, controls.model, controls.draws]
+    shown = [controls.source.picker, controls.source.picture, controls.view, controls.cost]
+    wiring.show_first(tab, first, first_sight, known, shown)

@@ -166,6 +166,9 @@ def connect(
 ) -> None:
     """Wire the tab, which shows its first comparison when it is opened, or runs what the address of `page` asks for."""
     outputs = [controls.viewer, controls.shown, *controls.results()]
+    showcase = wiring.Showcase(lambda: first_run(shelf, recordings))
+    # A run of the visitor's own, too, says that this has been opened.
+    opened = wiring.show_first(tab, showcase, showcase, [], outputs)
 
     def run(request: gr.Request, runs, pair, class_name, seed, count, linked, *values) -> Iterator[tuple]:
         sides = [values[place : place + 4] for place in range(0, 4 * runs, 4)]
@@ -174,9 +177,9 @@ def connect(
             for message in stream(lanes, halted, wiring.time_limit()):
                 recordings.keep(message["run"], lanes)
                 if message["state"] == "done":
-                    yield message, message["run"], *results(lanes, pair), compare_link.link(lanes, linked)
+                    yield message, message["run"], *results(lanes, pair), compare_link.link(lanes, linked), True
                 else:
-                    yield message, *[gr.skip()] * (len(outputs) - 1)
+                    yield message, *[gr.skip()] * (len(outputs) - 1), True
 
     def look_at(pair: str, shown: str) -> tuple:
         with wiring.toasts():
@@ -217,7 +220,7 @@ def connect(
         return [*updates, *rest, True]
 
     place = wiring.progress_on(controls.sides[0].model)
-    going = controls.run.click(run, controls.inputs(), outputs, **place, **wiring.QUEUE, **wiring.PRIVATE)
+    going = controls.run.click(run, controls.inputs(), [*outputs, opened], **place, **wiring.QUEUE, **wiring.PRIVATE)
     souvenirs.connect_link(controls.link, going)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare")
     keys = [side.model for side in controls.sides]
@@ -233,17 +236,10 @@ def connect(
     looked_at = {"inputs": [controls.pair, controls.shown], "outputs": closer, "show_progress": "hidden"}
     controls.pair.input(look_at, trigger_mode="always_last", **looked_at, **wiring.BESIDE)
     going.success(look_again, **looked_at, **wiring.BESIDE)
-    showcase = wiring.Showcase(lambda: first_run(shelf, recordings))
-    shown_once = gr.State(False)
-
-    def open_tab(shown: bool) -> tuple:
-        return (*[gr.skip()] * len(outputs), True) if shown else (*showcase(), True)
-
-    tab.select(open_tab, shown_once, [*outputs, shown_once], **quietly)
     settings = [component for side in controls.sides for component in (side.model, *side.follow())]
     shared = [controls.class_name, controls.seed, controls.count, controls.linked]
-    restored = [*controls.size(), *shared, *settings, shown_once]
-    opened = page.load(restore, outputs=restored, show_progress="hidden", **wiring.BESIDE)
-    for outcome in (opened.success, opened.failure):
+    restored = [*controls.size(), *shared, *settings, opened]
+    link = page.load(restore, outputs=restored, show_progress="hidden", **wiring.BESIDE)
+    for outcome in (link.success, link.failure):
         outcome(None, js=wiring.OPEN_LINKED_TAB, **wiring.PRIVATE)
-    opened.success(None, js=wiring.press_if_linked(compare_link.TAB, RUN_ID, compare_link.IN_A_LINK), **wiring.PRIVATE)
+    link.success(None, js=wiring.press_if_linked(compare_link.TAB, RUN_ID, compare_link.IN_A_LINK), **wiring.PRIVATE)

@@ -19,6 +19,8 @@ from diffdemo.ui.shelf import Shelf, about
 from diffdemo.ui.sources import Examples, Source
 
 FIRST_LEVEL, FIRST_SEED = 600, "7"
+# One scene at a time: of two that are asked for at once, the later one knows both wishes and must come last.
+SCENE = {"concurrency_id": "forward-scene", "concurrency_limit": 1, "show_progress": "hidden", **wiring.PRIVATE}
 FILM, STOPS = 64, 9  # levels that the browser keeps, for an answer at once; every ninth of them is in the strip
 # The level on display when a button is pressed: the browser knows it before the server does.
 LEVEL = 'document.querySelector("#forward-view .level")?.valueAsNumber'
@@ -160,6 +162,8 @@ def first_scene(shelf: Shelf, examples: Examples) -> tuple:
 def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, examples: wiring.Showcase) -> None:
     """Wire the tab, which shows its first scene when it is opened."""
 
+    first = wiring.Showcase(lambda: first_scene(shelf, examples()))
+
     def run(picture, model, class_name, steps, sampler, guidance, seed, t, request: gr.Request) -> Iterator[dict]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "forward")) as halted:
             lane = start(shelf, picture, model, class_name, steps, sampler, guidance, seed, t)
@@ -172,8 +176,19 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
             return gr.skip()
 
     def redraw(picture, model, seed, t) -> dict:
+        if picture is None:  # the first scene is still on its way
+            return gr.skip()
         with wiring.toasts():
             return scene(shelf, picture, model, seed, t)
+
+    def first_sight(mine, model, seed, t) -> tuple:
+        """The first scene, or only its choice of pictures if there is one of the visitor's."""
+        choices = sources.offered(examples())
+        if mine is not None:
+            return choices, *[gr.skip()] * 3
+        picture, message, back = first()
+        as_first = (model, seed) == (shelf.pick(FAVOURITE), FIRST_SEED)
+        return choices, picture, message if as_first else redraw(picture, model, seed, t), back
 
     def choose(picture, model, seed, t) -> list:
         asked = first_settings_of(shelf, model)
@@ -181,7 +196,7 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
         return [*follow[1:6], redraw(picture, model, seed, t)]
 
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
-    on_display = [controls.source.picture, controls.model, controls.seed, controls.level]
+    of_scene = [controls.source.picture, controls.model, controls.seed, controls.level]
     going = controls.run.click(
         run,
         controls.inputs(),
@@ -192,26 +207,17 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
         **wiring.PRIVATE,
     )
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "forward")
-    controls.view.input(slide, on_display, controls.view, js=THE_LEVEL, trigger_mode="always_last", **quiet)
+    controls.view.input(slide, of_scene, controls.view, js=THE_LEVEL, trigger_mode="always_last", **quiet)
     controls.model.input(
         choose,
-        on_display,
+        of_scene,
         [*controls.follow(), controls.view],
         js=THE_LEVEL,
         trigger_mode="always_last",
-        **sources.TOASTING,
+        **SCENE,
     )
     for event in (controls.seed.submit, controls.seed.blur):
-        event(redraw, on_display, controls.view, js=THE_LEVEL, **sources.TOASTING)
-    sources.connect(controls.source, redraw, on_display[1:], controls.view, (LEVEL,))
-    first = wiring.Showcase(lambda: first_scene(shelf, examples()))
-    opened = gr.State(False)
-
-    def open_tab(shown: bool) -> tuple:
-        if shown:
-            return gr.skip(), gr.skip(), gr.skip(), gr.skip(), True
-        picture, message, back = first()
-        return sources.offered(examples()), picture, message, back, True
-
-    outputs = [controls.source.picker, controls.source.picture, controls.view, controls.viewer, opened]
-    tab.select(open_tab, opened, outputs, **quiet)
+        event(redraw, of_scene, controls.view, js=THE_LEVEL, **SCENE)
+    sources.connect(controls.source, redraw, of_scene[1:], controls.view, (LEVEL,), **SCENE)
+    shown = [controls.source.picker, controls.source.picture, controls.view, controls.viewer]
+    wiring.show_first(tab, first, first_sight, of_scene, shown)

@@ -1,14 +1,13 @@
 """The Generate tab: one model at work, x_t and its guess of x0 side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import gradio as gr
 
 from diffdemo.ui import nearest, souvenirs, wiring
 from diffdemo.ui.components.viewer import viewer
-from diffdemo.ui.examples import examples
+from diffdemo.ui.examples import Example, examples
 from diffdemo.ui.recordings import Recordings
 from diffdemo.ui.runs import Stops, stream, whole
 from diffdemo.ui.settings import FAVOURITE, FIRST_COUNT, FIRST_SEED, IN_A_LINK, TAB, first_settings_of, linked, start
@@ -139,7 +138,7 @@ def connect(
     """Wire the tab; `page` shows the first run when it loads, and runs what its address asks for."""
 
     def run(model, class_name, steps, sampler, guidance, seed, count, request: gr.Request) -> Iterator[tuple]:
-        with wiring.toasts(), stops.listening(wiring.visitor(request, "generate")) as halted:
+        with wiring.toasts(), stops.listening(wiring.visitor(request, TAB)) as halted:
             lane = start(shelf, model, class_name, steps, sampler, guidance, seed, count)
             for message in stream([lane], halted, wiring.time_limit()):
                 recordings.keep(message["run"], [lane])
@@ -163,13 +162,22 @@ def connect(
         **wiring.PRIVATE,
     )
     souvenirs.connect_link(controls.souvenirs.link, going)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "generate")
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB)
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
     controls.model.input(choose, controls.model, controls.settings()[1:], trigger_mode="always_last", **quiet)
+
+    def set_up(example: Example) -> Callable[[gr.Request], list]:
+        """Shows its settings, and ends the run that goes on, in whose place its own is about to come."""
+
+        def chosen(request: gr.Request) -> list:
+            stops.stop(wiring.visitor(request, TAB))
+            return shown_settings(shelf, **{**example.settings, "seed": str(example.seed)})
+
+        return chosen
+
     for button, example in zip(controls.examples, examples(shelf), strict=True):
-        chosen = partial(shown_settings, shelf, **{**example.settings, "seed": str(example.seed)})
-        set_up = button.click(chosen, outputs=controls.settings(), **quiet)
-        set_up.success(None, js=PRESS, **wiring.PRIVATE)
+        ready = button.click(set_up(example), outputs=controls.settings(), cancels=[going], **quiet)
+        ready.success(None, js=PRESS, **wiring.PRIVATE)
     souvenirs.connect(controls.souvenirs, recordings)
     if controls.copying:
         nearest.connect(controls.copying, controls.souvenirs.run, search, recordings)

@@ -159,9 +159,9 @@ def first_scene(shelf: Shelf, space: LatentSpace) -> tuple:
 
 def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, controls: Controls) -> None:
     """Wire the tab, which shows its first scene when it is opened."""
-    films = views.Films()
+    films, first = views.Films(), wiring.Showcase(lambda: first_scene(shelf, space))
     first_a, first_b = first_points(space)
-    chosen, ends, mine, opened = gr.State(first_a), gr.State((first_a, first_b)), gr.State(None), gr.State(False)
+    chosen, ends, mine = gr.State(first_a), gr.State((first_a, first_b)), gr.State(None)
 
     def select(picture, asked: dict) -> tuple:
         with wiring.toasts():
@@ -190,6 +190,13 @@ def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, control
     def offer_download() -> list:
         return [gr.update(visible=space.originals is None), gr.update(visible=space.downloadable)]
 
+    def first_sight(mine: np.ndarray | None) -> tuple:
+        """The first scene, with the visitor's picture in it if there is one."""
+        chart, run, point, strip = first()
+        if mine is not None:
+            chart, point = chart | views.placed(space, mine), gr.skip()
+        return chart, run, point, strip, *offer_download()
+
     def film(pair, picture) -> str:
         with wiring.toasts():
             return str(films.write(space, *pair, picture))
@@ -216,10 +223,5 @@ def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, control
     )
     written = controls.gif.click(film, [ends, mine], controls.file, show_progress="hidden", **wiring.BESIDE)
     written.success(None, controls.file, js=SAVE, **wiring.PRIVATE)
-    first = wiring.Showcase(lambda: first_scene(shelf, space))
-
-    def open_tab(shown: bool) -> tuple:
-        return (*[gr.skip()] * 6, True) if shown else (*first(), *offer_download(), True)
-
     scene = [controls.map, controls.viewer, controls.point, controls.strip, controls.absent, controls.fetch]
-    tab.select(open_tab, opened, [*scene, opened], **quiet)
+    wiring.show_first(tab, first, first_sight, [mine], scene)

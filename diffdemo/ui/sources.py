@@ -74,11 +74,13 @@ def offered(examples: Examples) -> dict:
     return offer(examples.pictures, examples.labels)
 
 
-def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, off_page: Sequence[str] = ()) -> None:
+def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, off_page: Sequence[str] = (), **how) -> None:
     """Put `show(picture, *inputs)` into `output` whenever another picture is chosen.
 
-    The last inputs are read off the page by the expressions `off_page`, see `wiring.reading`.
+    The last inputs are read off the page by the expressions `off_page`, see `wiring.reading`; `how` is as Gradio's
+    listeners take it.
     """
+    how = how or TOASTING
 
     def choose(*values) -> tuple:
         with wiring.toasts():
@@ -91,6 +93,6 @@ def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, off_p
             picture = read(path)
             return picture, offer(picture[None], ["Your picture"], add=True), show(picture, *values)
 
-    wiring.answer_newest(source.picker, "select", choose, inputs, [source.picture, output], *off_page, **TOASTING)
+    wiring.answer_newest(source.picker, "select", choose, inputs, [source.picture, output], *off_page, **how)
     shown = [source.picture, source.picker, output]
-    source.upload.upload(take, [source.upload, *inputs], shown, js=wiring.reading(*off_page), **TOASTING)
+    source.upload.upload(take, [source.upload, *inputs], shown, js=wiring.reading(*off_page), **how)

@@ -123,6 +123,23 @@ class Showcase:
             return self._result
 
 
+def show_first(tab: gr.Tab, wait: Callable, show: Callable[..., tuple], inputs: list, outputs: list) -> gr.State:
+    """Put `show(*inputs)` into `outputs` when a visitor opens the tab for the first time; returns whether it did.
+
+    In an event of its own, after another has called `wait`, which may take seconds: so the inputs say what the visitor
+    has done in these.
+    """
+    opened = gr.State(False)
+    quiet = {"show_progress": "hidden", **AT_ONCE}
+
+    def open_tab(shown: bool, *values) -> tuple:
+        return (*[gr.skip()] * len(outputs), True) if shown else (*show(*values), True)
+
+    there = tab.select(lambda shown: None if shown else wait() and None, opened, **quiet)
+    there.then(open_tab, [opened, *inputs], [*outputs, opened], **quiet)
+    return opened
+
+
 def new_seed() -> str:
     """A seed nobody chose, short enough to read out."""
     return str(random.randrange(1_000_000))

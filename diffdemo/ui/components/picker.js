@@ -1,5 +1,5 @@
 // Pictures to choose from. A message is {id, add, pictures, labels, size}: pictures are base64 of uint8 RGB, and with `add`
-// they come before those that are there. Choosing one asks "select" with {picture}, its pixels as base64.
+// they come before those that are there, the first of them chosen; without, after those that are there already. Choosing one asks "select" with {picture}, its pixels as base64.
 
 const root = element.querySelector(".picker");
 const thumbs = make("div", "thumbs");
@@ -42,7 +42,7 @@ function put(buttons, add) {
     const labels = buttons.map((button) => button.title);
     for (const other of [...thumbs.children]) if (labels.includes(other.title)) other.remove();
     thumbs.prepend(...buttons);
-  } else thumbs.replaceChildren(...buttons);
+  } else thumbs.append(...buttons);
   note.textContent = "";
 }
 
@@ -65,8 +65,9 @@ function receive() {
   const bytes = unpack(message.pictures);
   const one = bytes.length / message.labels.length;
   const buttons = message.labels.map((label, place) => thumb(bytes.subarray(place * one, (place + 1) * one), label));
+  const first = !thumbs.children.length;
   put(buttons, message.add);
-  choose(buttons[0]);
+  if (message.add || first) choose(buttons[0]);
 }
 
 watch("value", receive);
