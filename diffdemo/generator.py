@@ -16,7 +16,7 @@ from diffdemo.errors import CheckpointError
 from diffdemo.samplers import SAMPLERS, SeededNoise, Step
 from diffdemo.schedule import SPACINGS
 
-BATCH = 64  # images denoised at once; bounds memory, and changes no picture
+BATCH = 64  # images denoised at once; bounds memory, and changes pictures by rounding at most
 
 
 def to_images(pixels: Tensor) -> np.ndarray:
@@ -142,11 +142,16 @@ class Generator:
 
     def sample(self, class_name: str | Sequence[str | None] | None = None, **settings) -> np.ndarray:
         """Draw pictures: (N, H, W, 3) uint8 in the order of `seeds`. Arguments and errors as for `denoise`."""
-        seeds = validate.seeds(settings.pop("seeds", [0]))
+        seeds, start = validate.seeds(settings.pop("seeds", [0])), settings.pop("start", None)
         names = self._names(class_name, len(seeds))
+        if start is not None:
+            self._checked(start, len(seeds))
         parts = [slice(start, start + BATCH) for start in range(0, len(seeds), BATCH)]
         # All runs are made, and so checked, before the first of them begins.
-        runs = [self.denoise(names[part], seeds=seeds[part], **settings) for part in parts]
+        runs = [
+            self.denoise(names[part], seeds=seeds[part], start=start and (start[0][part], start[1]), **settings)
+            for part in parts
+        ]
         # A deque of one forgets each step as the next one comes: a thousand of them would fill the memory.
         return np.concatenate([self.images(deque(run, maxlen=1)[0].x_prev) for run in runs])
 
@@ -169,7 +174,8 @@ class Generator:
         Args:
             class_name: a class for all images, or one for each; None and "any" are no class.
             steps: 1 to the schedule's length (1000), or to t + 1 with a `start` at t.
-            seeds: whole numbers from 0 to 2^64 - 1; image k depends on seeds[k] alone, on any batch size.
+            seeds: whole numbers from 0 to 2^64 - 1; image k depends on seeds[k] alone, and on
+                how many others it is drawn with no more than rounding does.
             sampler: "ddpm", "ddim", "dpmpp" or "heun".
             guidance_scale: 0 to 20. With w, x0 = x0(no class) + w (x0(class) - x0(no class)), which is the
                 classifier-free guidance of Ho and Salimans 2022 (https://arxiv.org/abs/2207.12598) counted so that 1

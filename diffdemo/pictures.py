@@ -96,6 +96,8 @@ def _read_picture(path: Path) -> np.ndarray:
         raise
     except Image.DecompressionBombError:
         raise DataError(f"{path} has too many pixels; {_LIMITS}") from None
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}; name one that is there.") from error
     except Exception as error:  # decoders raise anything from SyntaxError to struct.error on damaged files
         raise DataError(f"{path} cannot be read as a picture; remove it or replace it.") from error
 

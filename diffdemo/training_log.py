@@ -1,9 +1,7 @@
 """What a training run leaves in its folder, read back while it goes on or long after."""
 
 import csv
-import itertools
 import json
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diffdemo.commands import commands
 from diffdemo.errors import RequestError
 from diffdemo.quality_curves import LABELS, TABLES, Curves, read_curves, weights_of
 
@@ -134,7 +133,7 @@ class Record:
 
     def command(self) -> str:
         """What made the folder, for a shell: also what made the weights that it began with, and an autoencoder."""
-        parts = _commands(self.description().get("training", {})) or _json(self.folder / RUN).get("commands", [])
+        parts = commands(self.description().get("training", {})) or _json(self.folder / RUN).get("commands", [])
         return " && ".join(map(str, parts))
 
     def moments(self) -> list[Moment]:
@@ -208,22 +207,6 @@ def runs(root: Path) -> list[Record]:
     found = [path.parent for pattern in ("*", "*/*") for path in Path(root).glob(f"{pattern}/{RUN}")]
     found.sort(key=lambda folder: max(_modified(folder / RUN), _modified(folder / HISTORY)), reverse=True)
     return [Record(folder.relative_to(root).as_posix(), folder) for folder in found]
-
-
-def install_command(command: str) -> str:
-    """A training command, and the one that puts what it made into `checkpoints/`; as it is if it names no folder."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return command
-    outs = [value for name, value in itertools.pairwise(words) if name == "--out"]
-    return f"{command} && python -m train.install {shlex.quote(outs[-1])}" if outs else command
-
-
-def _commands(training: dict) -> list[str]:
-    before = [training.get(name) for name in ("started_from", "autoencoder")]
-    earlier = [command for part in before if isinstance(part, dict) for command in _commands(part)]
-    return [*earlier, *filter(None, [training.get("command")])]
 
 
 def _json(path: Path) -> dict:

@@ -23,7 +23,7 @@ def whole_number(name: str, value: object, low: int, high: int) -> int:
     except (TypeError, ValueError, OverflowError):
         exact = False
     if not exact:
-        raise RequestError(f"{name} must be a whole number from {low} to {high}, not {_shown(value)}.")
+        raise RequestError(f"{name} must be a whole number from {low} to {high}{_instead(value)}.")
     return int(number)
 
 
@@ -34,7 +34,7 @@ def real_number(name: str, value: object, low: float, high: float) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not low <= number <= high:
-        raise RequestError(f"{name} must be a number from {low:g} to {high:g}, not {_shown(value)}.")
+        raise RequestError(f"{name} must be a number from {low:g} to {high:g}{_instead(value)}.")
     return number
 
 
@@ -102,6 +102,10 @@ def sampler_options(sampler: str, options: Mapping[str, object]) -> dict[str, ob
             real_number("eta", value, 0, 1) if name == "eta" else choice("variance", value, ("small", "large"))
         )
     return checked
+
+
+def _instead(value: object) -> str:
+    return "; there is none" if value is None or value == "" else f", not {_shown(value)}"
 
 
 def _shown(value: object) -> str:

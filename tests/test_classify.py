@@ -243,7 +243,7 @@ def test_one_draw_has_no_standard_error(all_checkpoints, picture, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said", "code"),
     [
-        (["nothing.png"], "nothing.png cannot be read as a picture", 1),
+        (["nothing.png"], "There is no file nothing.png; name one that is there", 1),
         (["{picture}", "--model", "ddpm_unet"], "ddpm_unet is unconditional and has no classes to tell apart", 2),
         (["{picture}", "--draws", "0"], "draws must be a whole number from 1 to 1000", 2),
         (["{picture}", "--draws", "many"], "draws must be a whole number from 1 to 1000, not 'many'", 2),

@@ -143,6 +143,25 @@ def test_the_floor_are_real_pictures_and_copies_of_training_pictures_are_found_o
     assert "n = 10" in table and "floor" in table and "--no-fid" in table
 
 
+def test_training_pictures_as_the_floor_have_no_figures_that_they_would_be_too_good_at(run, tmp_path):
+    run("--model", "simple_unet", "-n", 10, "--no-fid", "--reference", "test", "--out", tmp_path / "out")
+    result = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert result["floor"]["split"] == "train"
+    for name in ("class_agreement", "copying_share_5"):
+        assert result["figures"][name] is not None and result["floor"]["figures"][name] is None
+
+
+def test_a_folder_of_other_samples_is_refused(run, refusal, tmp_path):
+    asked = ["--model", "simple_unet", "-n", 10, "--no-fid", "--out", tmp_path / "out"]
+    run(*asked)
+    before = (tmp_path / "out" / "evaluation.json").read_bytes()
+    said = refusal(*asked, "--steps", 3, "--guidance", 1)
+    assert "samples with other settings (steps, guidance_scale); name another folder" in said
+    assert (tmp_path / "out" / "evaluation.json").read_bytes() == before
+    (tmp_path / "out" / "shards" / "samples.json").unlink()
+    assert "samples with other settings" in refusal(*asked)  # whose they are nobody knows
+
+
 def test_a_stopped_evaluation_draws_only_what_is_missing_and_the_same_pictures(all_checkpoints, tmp_path, monkeypatch):
     generator = Generator.from_folder(all_checkpoints / "simple_unet", "cpu")
     draw = Draw.of(generator, steps=1, sampler="ddim", guidance=1)

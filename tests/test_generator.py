@@ -218,6 +218,15 @@ def test_every_class_of_a_long_list_is_checked_before_the_first_image(model, bat
     assert batches == []
 
 
+def test_a_long_list_of_states_is_denoised_in_parts(model, monkeypatch):
+    settings = {"steps": 2, "seeds": [1, 2, 3], "start": (torch.randn(3, 3, 32, 32), 500)}
+    whole = model.sample("cat", **settings)
+    monkeypatch.setattr(generator_module, "BATCH", 2)
+    assert difference(model.sample("cat", **settings), whole) <= 1
+    with refused(RequestError, "one a seed, not"):
+        model.sample("cat", **settings | {"seeds": [1, 2]})
+
+
 def test_sampling_forgets_each_step_as_the_next_one_comes(model, monkeypatch):
     original, steps, kept = model.denoise, [], []
 

@@ -207,6 +207,7 @@ def test_of_two_averages_the_better_on_held_out_pictures_becomes_the_checkpoint(
     assert all(torch.equal(weights[-1][name], value) for name, value in better.module.state_dict().items())
     assert task.saved[-1]["ema_decay"] == better.decay
     assert task.saved[-1]["average_losses"] == {"0.1": round(losses[0], 6), "0.8": round(losses[1], 6)}
+    assert task.saved[-1]["val_loss"] == round(min(losses), 5)
     again = trainer(MeanTask(), data, tmp_path, lr=lr, decay_start=1.0, ema_decay=0.1, slow_ema_decay=0.8, resume=True)
     assert torch.equal(again.slow.module.weight, run.slow.module.weight)
 
@@ -258,6 +259,21 @@ def test_a_picture_that_cannot_be_drawn_does_not_end_the_run(tmp_path, data, cap
     run.run()
     assert run.images_seen == 400
     assert capsys.readouterr().err.count("Not drawn: [Errno 28] No space left on device") == 3
+
+
+def test_the_validation_loss_of_a_finished_checkpoint_is_that_of_its_weights(tmp_path, data):
+    task = MeanTask()
+    run = trainer(task, data, tmp_path, images=12 * len(data) // 10)
+    run.run()
+    assert float(history(tmp_path)[-1]["val_loss"]) == run.held_out.loss(run.averaged.module)
+    assert task.saved[-1]["val_loss"] == round(run.held_out.loss(run.averaged.module), 5)
+
+
+def test_a_run_goes_on_in_any_precision(tmp_path, data):
+    for place, precision in enumerate(("fp32", "fp16", "bf16", "fp16")):
+        task = MeanTask()
+        trainer(task, data, tmp_path, resume=place > 0, images=80 * (place + 1), precision=precision).run()
+    assert task.saved[-1]["images_seen"] == 320
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

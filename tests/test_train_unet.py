@@ -84,7 +84,7 @@ def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
             "--model multihead_unet --num-heads 7",
             "num_heads 7 does not divide a level of 128 channels",
         ),
-        ("--model multihead_unet --attention-levels 1,4", "with 4 channels they run from 0 to 3"),
+        ("--model multihead_unet --attention-levels 1,4", "names level 4, but there are 4: 0 to 3"),
         ("--model multihead_unet --attention-levels all", "--attention-levels must be levels such as 1,2, or none"),
         ("--model multihead_unet --channels 64,128,256 --patch-size 16", "do not fit 32 pixels; use fewer channels"),
         ("--model multihead_unet --beta-end 0.00001", "Betas must satisfy 0 < beta_start <= beta_end < 1"),

@@ -9,7 +9,7 @@ from sentences import refused
 
 from diffdemo import CHECKPOINTS
 from diffdemo.errors import RequestError
-from diffdemo.training_log import Record, install_command, moving_mean, runs
+from diffdemo.training_log import Record, moving_mean, runs
 from diffdemo.ui.training import facts, in_words
 from train.history import Row, write_history
 
@@ -125,10 +125,3 @@ def test_a_smoothed_curve_lies_in_the_middle_of_its_values():
     assert width == 4
     np.testing.assert_allclose(means, 3 * (middles + 0.5))
     assert moving_mean(x[:9], x[:9])[2] == 1
-
-
-def test_a_command_that_names_no_folder_is_left_alone():
-    both = "python -m x --out 'my run' && python -m train.install 'my run'"
-    assert install_command("python -m x --out 'my run'") == both
-    assert install_command("python -m x") == "python -m x"
-    assert install_command("it's") == "it's"

@@ -15,6 +15,7 @@ from diffdemo import validate
 from diffdemo.atomic import write_atomically
 from diffdemo.checkpoint import write_json
 from diffdemo.data import IMAGE_SHAPE
+from diffdemo.errors import TrainingError
 from diffdemo.generator import Generator
 from diffdemo.samplers import SAMPLERS
 from diffdemo.schedule import SPACINGS
@@ -105,11 +106,30 @@ class Draw:
         )
         return [step.nfe for step in run][-1]
 
+    @staticmethod
+    def _claim(path: Path, identity: dict) -> None:
+        """Say whose samples are beside this file; TrainingError if it names others."""
+        try:
+            there = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            there = None if any(path.parent.glob("shard-*")) else identity
+        except (OSError, ValueError):
+            there = None
+        if there != identity:
+            known = there if isinstance(there, dict) else {}
+            other = ", ".join(name for name in identity if known.get(name) != identity[name])
+            raise TrainingError(f"{path.parent} holds samples with other settings ({other}); name another folder.")
+        write_json(path, identity)
+
     def pictures(self, generator: Generator, folder: Path, count: int) -> np.ndarray:
-        """The first `count` pictures, (count, 32, 32, 3) uint8; shards that are in `folder` are not drawn again."""
+        """The first `count` pictures, (count, 32, 32, 3) uint8; shards that are in `folder` are not drawn again.
+
+        Raises:
+            TrainingError: the folder holds other samples.
+        """
         validate.consecutive_seeds(self.seed, count)
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / IDENTITY, self.identity(generator))
+        self._claim(folder / IDENTITY, self.identity(generator))
         shards = -(-count // SHARD)
         finished = {k: shard for k in range(shards) if (shard := _read(_path(folder, k))) is not None}
         names = self.class_names(generator, shards * SHARD)

@@ -22,8 +22,9 @@ class Row:
         images: pictures seen so far.
         epoch: passes over the data so far, with fraction.
         loss: mean training loss.
-        val_loss: loss of the averaged weights on held-out pictures with fixed noise; empty between epochs.
-        lr: learning rate.
+        val_loss: loss of the averaged weights on held-out pictures with fixed noise; empty between epochs. The last
+            row's is that of the weights which the finished checkpoint ships.
+        lr: learning rate of the step to come; in the last row, what it has decayed to.
         grad_norm: mean norm of the gradient before clipping.
         skipped: steps skipped so far because loss or gradient was not finite.
     """

@@ -33,7 +33,7 @@ class Options(DiffusionOptions):
     embedding_dim: int = flag(0, "Width of the time and class embedding.")
     prediction: str = flag("noise", "What the network predicts: noise, clean or velocity.")
     noise_levels: str = flag("uniform", "How often training visits each noise level: uniform or lognormal.")
-    guidance_scale: float = flag(2.0, "Guidance that the checkpoint is shown with; 1 is none.")
+    guidance_scale: float = flag(4.0, "Guidance that the checkpoint is shown with; 1 is none.")
 
     fixed_by_weights: ClassVar[set[str]] = FIXED_BY_WEIGHTS | {"hidden", "embedding_dim"}
 
@@ -63,7 +63,7 @@ class Settings(shared.Settings):
 class LatentTask(DenoisingTask):
     """Denoising latents; the autoencoder stays as it is."""
 
-    sampler, steps = "ddim", 50
+    sampler, steps = "dpmpp", 50
     autoencoder: ClassVar[dict] = {}  # how it was trained
 
     def prepare(self, examples: Tensor, random: torch.Generator, train: bool) -> Tensor:

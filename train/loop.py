@@ -118,7 +118,7 @@ class Trainer:
                     raise Interrupted(f"Interrupted and saved after {self.images_seen:,} images; go on with --resume.")
         self._close_row()
         if self.group.first:
-            self._choose_average()
+            self._close_row(self._choose_average())
             self._save()
             self.task.draw(settings.out, self.shipped.module, "final")
 
@@ -220,12 +220,14 @@ class Trainer:
         except (DiffdemoError, OSError) as error:
             self._progress.say(f"{trouble}: {error}")
 
-    def _choose_average(self) -> None:
-        """Of two moving averages, ship the one with the lower loss on held-out pictures."""
+    def _choose_average(self) -> float:
+        """Of two moving averages, ship the one with the lower loss on held-out pictures; that loss."""
+        averages = filter(None, (self.averaged, self.slow))
+        losses = {averaged: self.held_out.loss(averaged.module) for averaged in averages}
+        self.shipped = min(losses, key=losses.get)
         if self.slow:
-            losses = {averaged: self.held_out.loss(averaged.module) for averaged in (self.averaged, self.slow)}
-            self.shipped = min(losses, key=losses.get)
             self.average_losses = {f"{averaged.decay:g}": round(loss, 6) for averaged, loss in losses.items()}
+        return losses[self.shipped]
 
     def _save_quietly(self) -> None:
         """Save in the middle of a run; the next try is a while later, whether or not there was room for it."""

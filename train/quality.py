@@ -15,6 +15,7 @@ from train.inception import Inception
 NEIGHBOURS = 3  # of precision and recall, as in their paper
 LEAST = 10  # pictures, below which figures mean nothing and some of them do not exist
 
+AGREEMENT = ("class_agreement", "class_agreement_by_class")
 COPYING = ("copying_share_5", "copying_share_50", "nearest_training", "test_nearest")
 
 
@@ -91,8 +92,8 @@ class Judge:
     def floor(self, count: int) -> dict:
         """The same figures for real pictures of the other split, and how many there were: n, at most `count`.
 
-        A perfect model comes out here, not at 0. Training pictures as the floor have no figures of copying, and a
-        handful of pictures has no figures at all: None.
+        A perfect model comes out here, not at 0. Training pictures as the floor have no figures of copying, and no
+        class agreement, for the classifier knows them by heart; a handful of pictures has no figures at all: None.
         """
         data, seen = self._data[self.floor_split], self._seen[self.floor_split]
         chosen = in_turn(data.labels, count)
@@ -102,7 +103,7 @@ class Judge:
         names = [data.classes[label] for label in data.labels[chosen]]
         figures = self._measure(part, names)
         if self.floor_split == "train":
-            figures |= dict.fromkeys(COPYING)
+            figures |= dict.fromkeys((*COPYING, *AGREEMENT))
         return {"split": self.floor_split, "n": len(chosen), "figures": figures}
 
     def _measure(self, seen: Seen, class_names: list[str | None]) -> dict:
@@ -131,11 +132,11 @@ class Judge:
     def _agreement(self, probabilities: np.ndarray, class_names: list[str | None]) -> dict:
         classes = self.classifier.classes
         if not set(class_names) <= set(classes):
-            return {"class_agreement": None, "class_agreement_by_class": None}
+            return dict.fromkeys(AGREEMENT)
         labels = np.array([classes.index(name) for name in class_names])
         total, by_class = class_agreement(probabilities, labels, classes)
         rounded = {name: round(share, 4) for name, share in by_class.items()}
-        return {"class_agreement": total, "class_agreement_by_class": rounded}
+        return dict(zip(AGREEMENT, (total, rounded), strict=True))
 
     def _copying(self, seen: Seen) -> dict:
         distances = nearest_neighbours(seen.features, self._seen["train"].features)[0][:, 0]

@@ -64,7 +64,8 @@ def restore_run(trainer: "Trainer") -> None:
     except (KeyError, RuntimeError, ValueError) as error:
         raise TrainingError(f"{folder} holds a run of another network; resume with its flags.") from error
     trainer.meter.restore(groups["loop"], facts["rows"])
-    trainer.scaler.load_state_dict(facts["scaler"])
+    if facts["scaler"]:  # of a run in fp16; any other begins with a fresh one
+        trainer.scaler.load_state_dict(facts["scaler"])
     for name in COUNTERS:
         setattr(trainer, name, facts[name])
 

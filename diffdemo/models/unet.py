@@ -64,9 +64,7 @@ class UNetConfig:
             raise RequestError("decode_bottom can be left out only with at least two channels entries.")
         for level in self.attention_levels:
             if not 0 <= level < levels:
-                raise RequestError(
-                    f"attention_levels names level {level}, but with {levels} channels they run from 0 to {levels - 1}."
-                )
+                raise RequestError(f"attention_levels names level {level}, but there are {levels}: 0 to {levels - 1}.")
         attending = [self.channels[i] for i in self.attention_levels] + [self.channels[-1]] * self.middle_attention
         checks.heads_divide(self.num_heads, attending)
 

@@ -8,8 +8,9 @@ import gradio as gr
 import numpy as np
 
 from diffdemo import validate
+from diffdemo.commands import install_command
 from diffdemo.errors import DiffdemoError, RequestError
-from diffdemo.training_log import HISTORY_COLUMNS, Moment, Progress, Record, install_command, moving_mean, runs
+from diffdemo.training_log import HISTORY_COLUMNS, Moment, Progress, Record, moving_mean, runs
 from diffdemo.ui import quality, wiring
 from diffdemo.ui.api import text
 from diffdemo.ui.components.curves import Series, curves, plot, remark
