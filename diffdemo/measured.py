@@ -48,6 +48,11 @@ class Figure:
         return NAMES.get(self.name, (self.name.replace("_", " "),))[0]
 
     @property
+    def settings(self) -> str:
+        """Sampler, steps and guidance of `drawn`, without seeds and hardware."""
+        return self.drawn.partition(", seeds")[0]
+
+    @property
     def how(self) -> str:
         """Everything about how it was measured."""
         return "; ".join(filter(None, (self.conditions, self.drawn)))

@@ -1,8 +1,10 @@
 """Quality against sampling steps, guidance and training, as `train.curves` leaves it in a checkpoint's folder."""
 
 import csv
+import io
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +58,7 @@ def read_curves(folder: Path, x: str, weights: str = "") -> list[Curves]:
     Raises:
         RequestError: the table cannot be read.
     """
-    path = folder / TABLES[x]
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+    with _readable(folder / TABLES[x]) as rows:
         of_these = [row for row in rows if not weights or row["weights"] == weights]
         rows = rows if of_these and x == OVER_TRAINING else of_these
         shared = shared_settings(x)
@@ -74,8 +73,32 @@ def read_curves(folder: Path, x: str, weights: str = "") -> list[Curves]:
             for figure in FIGURES
             if rows and rows[-1][figure]
         ]
-    except FileNotFoundError:
-        return []
+
+
+def measured_at(
+    folder: Path, weights: str, sampler: str, steps: int, guidance_scale: float, spacing: str
+) -> Mapping[str, str] | None:
+    """The row of these weights and settings in a checkpoint's tables over steps and guidance; None if there is none.
+
+    Raises:
+        RequestError: a table cannot be read.
+    """
+    for x in ("steps", "guidance_scale"):
+        with _readable(folder / TABLES[x]) as rows:
+            for row in rows:
+                alike = (row["weights"], row["sampler"], row["spacing"]) == (weights, sampler, spacing)
+                if alike and (int(row["steps"]), float(row["guidance_scale"])) == (steps, guidance_scale):
+                    return row
+    return None
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[list[dict[str, str]]]:
+    """The rows of a table, none without the file; RequestError if they are not what the block expects of them."""
+    try:
+        with path.open(newline="", encoding="utf-8") if path.exists() else io.StringIO() as file:
+            rows = list(csv.DictReader(file))
+        yield rows
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise RequestError(f"{path} is no table of train.curves; measure it again or remove it.") from error
 

@@ -15,6 +15,7 @@ from diffdemo.raster import image_grid
 from diffdemo.ui import options, wiring
 from diffdemo.ui.page import main
 from diffdemo.ui.runs import Lane
+from diffdemo.ui.settings import first_settings_of
 from diffdemo.ui.shelf import Shelf
 
 
@@ -39,6 +40,25 @@ def test_the_api_returns_the_pictures_of_the_seeds(client, shelf):
     assert np.array_equal([np.asarray(Image.open(item["image"])) for item in gallery], expected)
     assert settings["seeds"] == [str(seed), str(seed + 1)]
     assert settings["network_evaluations"] == 22
+
+
+def test_what_a_client_leaves_out_is_the_models_own(all_checkpoints):
+    shelf = open_shelf(all_checkpoints)
+    with served(shelf) as address:
+        client = Client(address, verbose=False)
+        for key in ("ddpm_unet", "patch_unet", "latent_diffusion"):
+            _, settings = client.predict(model=key, steps=1, api_name="/generate")
+            own = first_settings_of(shelf, key) | {"steps": 1}
+            assert {name: settings[name] for name in own} == own
+        asked = {"model_a": "ddpm_unet", "model_b": "patch_unet", "model_d": "latent_diffusion"}
+        *_, settings = client.predict(**asked, steps_a=1, steps_b=1, steps_d=1, api_name="/compare")
+        assert [side["class_name"] for side in settings] == ["any"] * 3
+        assert [side["guidance"] for side in settings] == [
+            first_settings_of(shelf, key)["guidance"] for key in asked.values()
+        ]
+        assert settings[2]["sampler"] == "ddpm"
+        *_, settings = client.predict(model_a="patch_unet", model_b="latent_diffusion", api_name="/compare")
+        assert [side["class_name"] for side in settings] == ["dog"] * 2
 
 
 def test_the_api_compares(client, shelf):

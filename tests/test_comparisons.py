@@ -1,5 +1,6 @@
 """What the Compare tab says of its runs."""
 
+import csv
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ from benchmarks.browser import open_shelf
 from diffdemo import RequestError
 from diffdemo.comparison import compare
 from diffdemo.generator import Generator
+from diffdemo.quality_curves import SETTINGS, TABLES, weights_of
 from diffdemo.ui.compare_link import asked_for, link
 from diffdemo.ui.comparisons import pair_of, pairs, start, table
 from diffdemo.ui.runs import stream
@@ -95,7 +97,46 @@ def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_
     # measured with different n: they never share a row
     assert rows["FID, n = 10 against this; classifier"] == r"41.24 \(real: 0.5\) | -"
     assert rows["FID, n = 20 against this; classifier"] == r"- | 30 \(real: 0.5\)"
+    # they are of other runs than these, and the table says of which
+    assert rows["*the checkpoint, drawn by*"] == "ddim, 10 steps | ddim, 10 steps"
     assert "quality figures" in table(start(shelf, "cat", "5", 1, True, SIDE))
+
+
+def test_the_table_has_the_figures_of_runs_with_these_settings_where_they_were_measured(shelf, tmp_path):
+    def rows(*sides, class_name: str = "cat") -> dict:
+        lanes = start(shelf, class_name, "5", 1, True, *sides)
+        list(stream(lanes))
+        return dict(line.strip("| ").split(" | ", 1) for line in table(lanes, tmp_path).splitlines()[2:])
+
+    def write(key: str, x: str, *measured: dict) -> None:
+        (tmp_path / key).mkdir(exist_ok=True)
+        weights = weights_of(shelf[key].info.files)
+        how = {
+            "spacing": "trailing",
+            "n": 1500,
+            "weights": weights,
+            "reference": "train",
+            "floor_frechet_distance": 0.5,
+        }
+        with (tmp_path / key / TABLES[x]).open("w", newline="") as file:
+            names = [*SETTINGS, "frechet_distance", "floor_frechet_distance", "class_agreement"]
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(how | row for row in measured)
+
+    def point(sampler: str, steps: int, guidance: float, distance: float, **other) -> dict:
+        settings = {"sampler": sampler, "steps": steps, "guidance_scale": guidance, "frechet_distance": distance}
+        return settings | other
+
+    other = point("ddim", 3, 1.0, 8.0, weights="other")
+    write("attention_unet", "steps", other, point("ddim", 3, 2.0, 7.25), point("ddpm", 3, 2.0, 9.5))
+    write("attention_unet", "guidance_scale", point("ddim", 3, 1.5, 6.0))
+    asked = [("attention_unet", *rest) for rest in ((3, "ddim", 2), (3, "ddpm", 2), (3, "ddim", 1.5), (3, "ddim", 1))]
+    name = "Fréchet distance of such runs, n = 1,500"
+    assert rows(*asked)[name] == r"7.25 \(real: 0.5\) | 9.5 \(real: 0.5\) | 6 \(real: 0.5\) | -"
+    assert name not in rows(*asked, class_name="any")
+    (tmp_path / "attention_unet" / TABLES["steps"]).write_text("no table\n1")
+    assert name not in rows(*asked)
 
 
 def read(address: str) -> dict:

@@ -11,7 +11,7 @@ from diffdemo.ui import reproduce, wiring
 from diffdemo.ui.lanes import Lane
 from diffdemo.ui.recordings import Recordings
 from diffdemo.ui.runs import shown_steps
-from diffdemo.ui.settings import FAVOURITE, FIRST_SEED, first_settings_of, link, start
+from diffdemo.ui.settings import FAVOURITE, FIRST_SEED, filled_in, link, start
 from diffdemo.ui.shelf import Shelf
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -23,16 +23,16 @@ def connect(shelf: Shelf, recordings: Recordings) -> None:
     `/generate` (model, class_name, steps, seed, n, sampler, guidance) returns a gallery of the finished pictures as PNG
     files, in the order of their seeds, and the settings with what the run took and how to repeat it. `/save` (format:
     "png", "gif" or "mp4") returns a file of the client's last `/generate`, made of the frames of that run. Seeds beyond
-    2^53 must be sent as text. Wrong settings raise the package's sentence. While a run goes on, the settings alone are
-    sent now and then, so that a client can cancel it.
+    2^53 must be sent as text; class, steps, sampler and guidance that are left out are the model's own. Wrong settings
+    raise the package's sentence. While a run goes on, the settings alone are sent now and then, so that a client can
+    cancel it.
     """
-    key = shelf.pick(FAVOURITE)
-    asked = first_settings_of(shelf, key)
     last = gr.State()
 
-    def run(model, class_name, steps, seed, n, sampler, guidance) -> Iterator[tuple]:
+    def run(model, class_name=None, steps=None, seed=None, n=None, sampler=None, guidance=None) -> Iterator[tuple]:
         with wiring.toasts():
-            lane = start(shelf, model, class_name, steps, sampler, guidance, seed, n)
+            asked = filled_in(shelf, model, class_name, steps, sampler, guidance)
+            lane = start(shelf, model, **asked, seed=seed, count=n)
             for reports in finish([lane]):
                 yield gr.skip(), reports[0], gr.skip()
             name = uuid.uuid4().hex
@@ -41,13 +41,13 @@ def connect(shelf: Shelf, recordings: Recordings) -> None:
             yield gallery(lane), lane.report() | again, name
 
     inputs = [
-        text("model", key),
-        text("class_name", asked["class_name"]),
-        value("steps", asked["steps"]),
+        text("model", shelf.pick(FAVOURITE)),
+        text("class_name"),
+        value("steps"),
         text("seed", FIRST_SEED),
         value("n", 1),
-        text("sampler", asked["sampler"]),
-        value("guidance", asked["guidance"]),
+        text("sampler"),
+        value("guidance"),
     ]
     endpoint("generate", run, inputs, [pictures("pictures"), gr.JSON(visible=False, label="settings"), last])
 
@@ -60,13 +60,13 @@ def connect(shelf: Shelf, recordings: Recordings) -> None:
     endpoint("save", save, [text("format", "gif"), last], [gr.File(visible=False, label="file")])
 
 
-def text(name: str, default: str) -> gr.Textbox:
-    """An input that takes text."""
+def text(name: str, default: str | None = None) -> gr.Textbox:
+    """An input that takes text; without a default it may be left out if the function has None there."""
     return gr.Textbox(default, visible=False, label=name)
 
 
-def value(name: str, default: object) -> gr.Number:
-    """An input that takes a number."""
+def value(name: str, default: object = None) -> gr.Number:
+    """An input that takes a number; for a default see `text`."""
     # Without limits of its own, a Number lets through whatever was sent, and our checks answer in one sentence.
     return gr.Number(default, visible=False, label=name)
 

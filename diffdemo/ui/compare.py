@@ -146,7 +146,7 @@ def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
     lanes = start(shelf, *shared, *sides)
     message = whole(stream(lanes))
     recordings.keep(message["run"], lanes, for_ever=True)
-    return message, message["run"], *results(lanes, ""), compare_link.link(lanes, True)
+    return message, message["run"], *results(lanes, "", shelf.folder), compare_link.link(lanes, True)
 
 
 def _follow(shelf: Shelf, key: str, steps, sampler, guidance) -> list:
@@ -177,7 +177,8 @@ def connect(
             for message in stream(lanes, halted, wiring.time_limit()):
                 recordings.keep(message["run"], lanes)
                 if message["state"] == "done":
-                    yield message, message["run"], *results(lanes, pair), compare_link.link(lanes, linked), True
+                    shown = results(lanes, pair, shelf.folder)
+                    yield message, message["run"], *shown, compare_link.link(lanes, linked), True
                 else:
                     yield message, *[gr.skip()] * (len(outputs) - 1), True
 

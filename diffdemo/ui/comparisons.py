@@ -1,19 +1,22 @@
 """What the Compare tab says of several runs: the table, the pictures of two of them and their difference."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
 
-from diffdemo import validate
+from diffdemo import CHECKPOINTS, validate
 from diffdemo.comparison import compare
-from diffdemo.measured import measured
+from diffdemo.errors import RequestError
+from diffdemo.measured import measured, number
+from diffdemo.quality_curves import FIGURES, measured_at, weights_of
 from diffdemo.raster import image_grid
 from diffdemo.ui import wiring
 from diffdemo.ui.lanes import Lane
 from diffdemo.ui.recordings import finished
 from diffdemo.ui.runs import MOST_IMAGES
-from diffdemo.ui.shelf import Shelf, title
+from diffdemo.ui.shelf import ANY, Shelf, title
 
 NAMES = ("A", "B", "C", "D")
 PAIR = ("simple_unet", "attention_unet")  # that the tab opens with
@@ -37,14 +40,14 @@ def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *side
     ]
 
 
-def results(lanes: Sequence[Lane], pair: str) -> tuple:
+def results(lanes: Sequence[Lane], pair: str, checkpoints: Path = CHECKPOINTS) -> tuple:
     """What a finished comparison shows, of the first pair if there is no `pair`: table, choice of pairs, `pair_of`."""
     possible = pairs(len(lanes))
     # The choice stays what it is wherever it can: it may have been made while the runs went on.
     value = {} if pair in possible else {"value": possible[0]}
     pair = value.get("value", pair)
     choice = gr.update(choices=possible, visible=len(possible) > 1, **value)
-    return table(lanes), choice, *pair_of(lanes, pair)
+    return table(lanes, checkpoints), choice, *pair_of(lanes, pair)
 
 
 def pairs(count: int) -> list[str]:
@@ -53,8 +56,12 @@ def pairs(count: int) -> list[str]:
     return [f"{a}{ACROSS}{b}" for place, a in enumerate(names) for b in names[place + 1 :]]
 
 
-def table(lanes: Sequence[Lane]) -> str:
-    """What each run took, and what was measured of its checkpoint, as Markdown."""
+def table(lanes: Sequence[Lane], checkpoints: Path = CHECKPOINTS) -> str:
+    """What each run took, and what was measured of such runs and of its checkpoint, as Markdown.
+
+    The figures of a checkpoint are of pictures drawn as it is shown, so a row says how that is; figures of these very
+    settings come from the tables over steps and guidance in the folder of the `checkpoints`.
+    """
     rows = [
         ("", [f"{name} · {title(lane.model)}" for name, lane in zip(NAMES, lanes, strict=False)]),
         ("---", ["---:" for _ in lanes]),
@@ -62,24 +69,52 @@ def table(lanes: Sequence[Lane]) -> str:
         ("ms per step", [f"{lane.ms_per_step:.1f}" for lane in lanes]),
         ("network evaluations", [f"{lane.evaluations:,}" for lane in lanes]),
         ("total time", [f"{lane.seconds:.2f} s" for lane in lanes]),
-        *_quality(lanes),
+        *_quality(lanes, checkpoints),
     ]
     return "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)
 
 
-def _quality(lanes: Sequence[Lane]) -> list[tuple[str, list[str]]]:
-    """A row for each figure that any of the checkpoints has; figures measured in different ways never share one."""
+def _quality(lanes: Sequence[Lane], checkpoints: Path) -> list[tuple[str, list[str]]]:
+    """A row for each figure that any run or checkpoint has; figures measured in different ways never share one."""
+    of_runs = _rows([_of_such_runs(lane, checkpoints) for lane in lanes])
+    figures = [measured(lane.model.info.metrics) for lane in lanes]
+    of_checkpoints = _rows([[(figure.title, figure.conditions, figure.text) for figure in own] for own in figures])
+    drawn = [next((figure.settings for figure in own if figure.drawn), "-") for own in figures]
+    as_shown = [("*the checkpoint, drawn by*", [wiring.plain(how) for how in drawn])] if {*drawn} - {"-"} else []
+    return [*of_runs, *as_shown, *of_checkpoints] or [("quality figures", ["-" for _ in lanes])]
+
+
+def _rows(figures: Sequence[list[tuple[str, str, str]]]) -> list[tuple[str, list[str]]]:
+    """Rows of the (title, conditions, text) that each run has."""
     rows: dict[tuple[str, str], list[str]] = {}
-    for place, lane in enumerate(lanes):
-        for figure in measured(lane.model.info.metrics):
-            row = rows.setdefault((figure.title, figure.conditions), ["-"] * len(lanes))
-            row[place] = wiring.plain(figure.text)
-    if not rows:
-        return [("quality figures", ["-" for _ in lanes])]
-    titles = [title for title, _ in rows]
+    for place, own in enumerate(figures):
+        for name, conditions, text in own:
+            rows.setdefault((name, conditions), ["-"] * len(figures))[place] = wiring.plain(text)
+    names = [name for name, _ in rows]
     return [
-        (wiring.plain(f"{title}, {conditions}" if titles.count(title) > 1 else title), cells)
-        for (title, conditions), cells in rows.items()
+        (wiring.plain(f"{name}, {conditions}" if names.count(name) > 1 else name), cells)
+        for (name, conditions), cells in rows.items()
+    ]
+
+
+def _of_such_runs(lane: Lane, checkpoints: Path) -> list[tuple[str, str, str]]:
+    """What was measured at a run's very settings, with all classes in turn; nothing if it has none of the classes."""
+    asked, info = lane.settings, lane.model.info
+    if info.classes and asked["class_name"] == ANY:
+        return []
+    settings = asked["sampler"], asked["steps"], asked["guidance"], info.spacing
+    try:
+        row = measured_at(checkpoints / lane.model.key, weights_of(info.files), *settings)
+    except RequestError:  # which the Training tab shows
+        return []
+    return [
+        (
+            f"{label} of such runs, n = {int(row['n']):,}",
+            row["reference"],
+            f"{number(float(row[name]))} (real: {number(float(row[f'floor_{name}']))})",
+        )
+        for name, label in FIGURES.items()
+        if row and row[name]
     ]
 
 

@@ -9,7 +9,7 @@ from diffdemo import cli_classify, validate
 from diffdemo.classify import DRAWS, Scores
 from diffdemo.errors import RequestError
 from diffdemo.ui import api, classify, forward, sources, wiring
-from diffdemo.ui.settings import FAVOURITE, first_settings_of
+from diffdemo.ui.settings import FAVOURITE, filled_in
 from diffdemo.ui.shelf import Shelf
 
 
@@ -44,11 +44,12 @@ def _forward(shelf: Shelf) -> None:
 
 
 def _denoise_from(shelf: Shelf) -> None:
-    asked = first_settings_of(shelf, shelf.pick(FAVOURITE))
-
-    def run(picture, model, class_name, t, steps, seed, sampler, guidance) -> Iterator[tuple]:
+    def run(
+        picture, model, class_name=None, t=None, steps=None, seed=None, sampler=None, guidance=None
+    ) -> Iterator[tuple]:
         with wiring.toasts():
-            lane = forward.start(shelf, sources.read(picture), model, class_name, steps, sampler, guidance, seed, t)
+            asked = filled_in(shelf, model, class_name, steps, sampler, guidance)
+            lane = forward.start(shelf, sources.read(picture), model, **asked, seed=seed, t=t)
             for reports in api.finish([lane]):
                 yield gr.skip(), reports[0]
             yield lane.pictures[0], lane.report() | {"t": int(t)}
@@ -56,12 +57,12 @@ def _denoise_from(shelf: Shelf) -> None:
     inputs = [
         api.picture_file(),
         api.text("model", shelf.pick(FAVOURITE)),
-        api.text("class_name", asked["class_name"]),
+        api.text("class_name"),
         api.value("t", forward.FIRST_LEVEL),
-        api.value("steps", asked["steps"]),
+        api.value("steps"),
         api.text("seed", forward.FIRST_SEED),
-        api.text("sampler", asked["sampler"]),
-        api.value("guidance", asked["guidance"]),
+        api.text("sampler"),
+        api.value("guidance"),
     ]
     api.endpoint("denoise_from", run, inputs, [api.image("denoised"), gr.JSON(visible=False, label="settings")])
 

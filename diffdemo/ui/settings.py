@@ -22,15 +22,27 @@ IN_A_LINK = {
 }
 
 
+def first_class(shelf: Shelf, *keys: str) -> str:
+    """A good class that all of these models know."""
+    classes = shelf.classes(*keys)
+    return FIRST_CLASS if FIRST_CLASS in classes else classes[-1]
+
+
 def first_settings_of(shelf: Shelf, key: str) -> dict:
     """A good class and the checkpoint's own defaults."""
-    defaults, classes = shelf[key].info.defaults, shelf.classes(key)
+    defaults = shelf[key].info.defaults
     return {
-        "class_name": FIRST_CLASS if FIRST_CLASS in classes else classes[-1],
+        "class_name": first_class(shelf, key),
         "steps": defaults["steps"],
         "sampler": defaults["sampler"],
         "guidance": defaults["guidance_scale"] if shelf[key].classes else 1,
     }
+
+
+def filled_in(shelf: Shelf, model: str, class_name=None, steps=None, sampler=None, guidance=None) -> dict:
+    """These settings, with those of `first_settings_of` the model in place of None."""
+    asked = {"class_name": class_name, "steps": steps, "sampler": sampler, "guidance": guidance}
+    return first_settings_of(shelf, model) | {name: value for name, value in asked.items() if value is not None}
 
 
 def start(shelf: Shelf, model: str, class_name: str | None, steps, sampler: str, guidance, seed, count) -> Lane:
