@@ -48,6 +48,27 @@ def level(page: Page, t: int) -> None:
     page.wait_for_selector(f"{FORWARD}[data-shown='{t}']")
 
 
+def test_what_was_denoised_from_another_state_says_so(open_page, tmp_path):
+    page = open_page()
+    open_forward(page)
+    said = page.get_by_text("What is denoised below began with another state")
+    below = page.locator(viewer("forward"))
+    assert said.count() == 0
+    level(page, 500)
+    said.wait_for()
+    assert below.evaluate("node => node.classList.contains('of-another')")
+    level(page, 600)
+    said.wait_for(state="hidden")
+    Image.fromarray(PICTURE).save(tmp_path / "mine.png")
+    upload(page, tmp_path / "mine.png")
+    said.wait_for()
+    previous = page.get_attribute(viewer("forward"), "data-run")
+    page.get_by_role("button", name="Denoise from here").click()
+    wait_for_run(page, "forward", previous)
+    said.wait_for(state="hidden")
+    assert not below.evaluate("node => node.classList.contains('of-another')")
+
+
 def test_the_slider_walks_along_one_trajectory(open_page, shelf):
     page = open_page()
     open_forward(page)

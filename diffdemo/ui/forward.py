@@ -114,7 +114,7 @@ def start(
     steps = min(validate.steps(steps), t + 1)
     seeds = validate.seeds(seed)
     lane = Lane.start(shelf[model], class_name, steps, sampler, guidance, seeds, f"From t = {t}: ")
-    asked = lane.settings
+    asked, lane.origin = lane.settings, f"{name_of(picture, model, seed)}@{t}"
     lane.steps = lane.model.denoise(
         asked["class_name"],
         steps=steps,
@@ -124,6 +124,11 @@ def start(
         start=(trajectory.at(t), t),
     )
     return lane
+
+
+def name_of(picture: np.ndarray, model: str, seed: object) -> str:
+    """What the page calls a trajectory."""
+    return f"{hash(picture.tobytes()):x}/{model}/{seed}"
 
 
 def scene(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
@@ -147,8 +152,7 @@ def moment(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object, t
     """What changes as the level does: x_t, and of which picture, model and seed it is."""
     trajectory = path(shelf, picture, model, seed)
     level = trajectory.level(t)
-    of = f"{hash(picture.tobytes()):x}/{model}/{seed}"
-    return {"of": of, "t": level.t, "x_t": pack(shelf[model].images(trajectory.at(level.t)))}
+    return {"of": name_of(picture, model, seed), "t": level.t, "x_t": pack(shelf[model].images(trajectory.at(level.t)))}
 
 
 def first_scene(shelf: Shelf, examples: Examples) -> tuple:

@@ -21,7 +21,7 @@ PRESS_IF_LINKED = wiring.press_if_linked(TAB, RUN_ID, IN_A_LINK)
 
 EXPLANATION = r"""$x_t$ starts as pure noise and loses a little of it with every step; $\hat x_0$ is the clean picture
 that the network believes is hidden in it. Each step moves $x_t$ a little towards that guess, and the curve of
-$\bar\alpha_t$ shows how much of $x_t$ is picture by then."""
+$\bar\alpha_t$ shows how much of the picture's variance is in $x_t$ by then."""
 FORMULAS = r"""
 Training hides a picture $x_0$ in noise, and the network learns to find it again (Ho et al. 2020):
 $$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon,\qquad \varepsilon \sim \mathcal N(0, 1),\qquad

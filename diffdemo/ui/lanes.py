@@ -25,6 +25,7 @@ class Lane:
         seeds: one for each image.
         steps: the run itself.
         prefix: put before the model's title on display.
+        origin: of what state the run began with, if that is on display, too: its name there.
         last: the latest step.
         seconds: time spent in steps so far, without what the page does around them.
         film: x_t of every step that was shown, each (N, H, W, 3) uint8.
@@ -36,6 +37,7 @@ class Lane:
     seeds: list[int]
     steps: Iterator[Step]
     prefix: str = ""
+    origin: str = ""
     last: Step | None = None
     seconds: float = 0.0
     film: list[np.ndarray] = field(default_factory=list)
@@ -138,6 +140,7 @@ class Lane:
         return {
             "title": self.prefix + title(self.model),
             "detail": self._detail(),
+            "origin": self.origin,
             "seeds": [str(seed) for seed in self.seeds],  # text, because JavaScript's numbers end at 2^53
             "steps": self.total,
             "size": list(self.model.image_size),
@@ -148,5 +151,5 @@ class Lane:
     def _detail(self) -> str:
         asked = self.settings
         parts = [asked["class_name"]] if asked["class_name"] != ANY else []
-        parts += [SAMPLER_TITLES[asked["sampler"]], f"{asked['steps']} steps"]
+        parts += [SAMPLER_TITLES[asked["sampler"]], f"{asked['steps']} step{'s' * (asked['steps'] != 1)}"]
         return ", ".join(parts + [f"guidance {asked['guidance']:g}"] * self._guided)

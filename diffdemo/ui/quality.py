@@ -8,6 +8,9 @@ from diffdemo.ui import wiring
 from diffdemo.ui.components.curves import Series, curves, plot
 from diffdemo.ui.runs import SAMPLER_TITLES
 
+# The same in every plot, whichever samplers it has; the next colour is that of real pictures.
+COLOURS = {name: colour for colour, name in enumerate(SAMPLER_TITLES)}
+
 
 def layout() -> list:
     """Hidden plots: for each column of LABELS the group, what it is, and one plot for each of FIGURES."""
@@ -40,11 +43,11 @@ def shown(known: dict[str, list[dict]]) -> list:
 
 def _plot(known: dict, x: str) -> dict:
     lines = [
-        Series(SAMPLER_TITLES.get(name, name), np.array(points["x"]), np.array(points["y"]), "dots")
+        Series(SAMPLER_TITLES[name], np.array(points["x"]), np.array(points["y"]), "dots", COLOURS[name])
         for name, points in known["samplers"].items()
     ]
     ends = np.array([extreme(np.concatenate([line.x for line in lines])) for extreme in (np.min, np.max)])
-    floor = Series("real pictures", ends, np.full(2, known["floor"]))
+    floor = Series("real pictures", ends, np.full(2, known["floor"]), colour=len(COLOURS))
     distance = known["figure"] == "frechet_distance"
     return plot([*lines, floor], LABELS[x], FIGURES[known["figure"]], log=distance, log_x=x == "steps")
 

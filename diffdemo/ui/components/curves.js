@@ -1,4 +1,4 @@
-// Curves over one horizontal axis. A message is {series, x, y, log, log_x, remark}: series are {name, marks, x, y} with base64 of
+// Curves over one horizontal axis. A message is {series, x, y, log, log_x, remark}: series are {name, marks, colour, x, y} with base64 of
 // float32, x and y the labels of the axes. With no series, `remark` says why. Moving over the plot reads its values.
 
 const root = element.querySelector(".curves");
@@ -169,7 +169,7 @@ function receive() {
   let colour = 0;
   const series = message.series.map((one) => {
     const [x, y] = [one.x, one.y].map((packed) => new Float32Array(unpack(packed).buffer));
-    const coloured = { ...one, x, y, colour: colour % COLOURS };
+    const coloured = { ...one, x, y, colour: one.colour ?? colour % COLOURS };
     if (one.marks !== "faint") colour += 1;
     return coloured;
   });

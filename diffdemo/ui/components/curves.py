@@ -14,12 +14,16 @@ MARKS = ("line", "dots", "faint")  # a line, a thin line with dots, and a line t
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: its name, x and y (N,), and one of MARKS. A faint series has the colour of the one after it."""
+    """One curve: its name, x and y (N,), one of MARKS, and its colour, 0 to 4.
+
+    Without a colour, each has another one; a faint series has that of the one after it.
+    """
 
     name: str
     x: np.ndarray
     y: np.ndarray
     marks: str = "line"
+    colour: int | None = None
 
 
 def curves(label: str, elem_id: str) -> gr.HTML:
@@ -44,4 +48,5 @@ def remark(sentence: str) -> dict:
 def _packed(series: Series) -> dict:
     x, y = (np.asarray(values, float) for values in (series.x, series.y))
     finite = np.isfinite(x) & np.isfinite(y)
-    return {"name": series.name, "marks": series.marks, "x": pack_numbers(x[finite]), "y": pack_numbers(y[finite])}
+    points = {"x": pack_numbers(x[finite]), "y": pack_numbers(y[finite])}
+    return {"name": series.name, "marks": series.marks, "colour": series.colour, **points}

@@ -44,7 +44,9 @@ slider.setAttribute("aria-label", "Noise level t");
 const plot = make("div", "snr-plot");
 const reading = make("output", "reading");
 const note = make("p", "decoded-note");
-root.append(equation, reading, strip, slider, plot, note);
+const other = make("p", "other-note");
+other.setAttribute("role", "status");
+root.append(equation, reading, strip, slider, plot, note, other);
 
 // The curve of log SNR over t, and how to move its cursor.
 let moveCursor = () => {};
@@ -62,7 +64,7 @@ function drawCurve({ snr }) {
     cursor,
   );
   const dot = make("span", "dot");
-  const even = make("span", "even-label", "as much picture as noise: SNR = 1");
+  const even = make("span", "even-label", "SNR = 1: √ᾱₜ = √(1 − ᾱₜ)");
   even.style.top = `${y(0)}%`;
   const name = make("span", "snr-label", "signal / noise, logarithmic");
   plot.replaceChildren(svg, dot, even, name);
@@ -72,6 +74,16 @@ function drawCurve({ snr }) {
     dot.style.left = `${x(t)}%`;
     dot.style.top = `${y(logs[t])}%`;
   };
+}
+
+// What is denoised below stays until the next run; if it did not begin with the state above, this says so.
+function compare() {
+  const below = document.querySelector("#forward-viewer .viewer");
+  if (!now || !below?.dataset.origin) return;
+  const differs = below.dataset.origin !== `${now.of}@${now.t}`;
+  below.classList.toggle("of-another", differs);
+  const sentence = "What is denoised below began with another state than this. Press Denoise from here.";
+  if (differs !== Boolean(other.textContent)) other.textContent = differs ? sentence : "";
 }
 
 function nearest(t) {
@@ -99,6 +111,7 @@ function level(t) {
   moveCursor(t);
   for (const button of strip.children) button.setAttribute("aria-pressed", String(Number(button.dataset.t) === t));
   root.dataset.asked = String(t);
+  compare();
 }
 
 function go(t) {
@@ -155,6 +168,7 @@ function receive() {
   root.dataset.shown = String(message.t);
 }
 
+document.addEventListener("begun", compare);
 slider.addEventListener("input", () => now && go(Number(slider.value)));
 watch("value", receive);
 receive();

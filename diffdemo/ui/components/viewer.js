@@ -1,5 +1,5 @@
 // Gradio runs this once per viewer, with `element` (its root), `props` and `watch`.
-// A message is {run, state, lanes: [{title, detail, seeds, steps, size, device, alpha_bar}], frames: {index: [frame or null, ...]}}
+// A message is {run, state, lanes: [{title, detail, origin, seeds, steps, size, device, alpha_bar}], frames: {index: [frame or null, ...]}}
 // with one frame a lane: {step, t, snr, nfe, ms, seconds, x_t, x0}, its pictures as base64 of uint8 RGB; alpha_bar is
 // base64 of float32. {stopped: true} ends a run early.
 
@@ -75,6 +75,8 @@ function begin(message) {
   lanesNode.replaceChildren(...run.lanes.map((lane) => buildLane(lane, run.lanes.length === 1)));
   lanesNode.classList.toggle("several", run.lanes.length > 1);
   controls.hidden = false;
+  root.dataset.origin = run.lanes[0].origin;
+  root.dispatchEvent(new Event("begun", { bubbles: true }));
 }
 
 // A lane that needs fewer steps than the others keeps its last frame.

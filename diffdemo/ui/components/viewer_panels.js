@@ -127,7 +127,7 @@ function buildCurve(lane) {
     line.setAttribute("x2", x(t));
     dot.style.left = `${x(t)}%`;
     dot.style.top = `${y(levels[t])}%`;
-    value.textContent = `${significant(100 * levels[t])} % picture`;
+    value.textContent = `${significant(100 * levels[t])} % of the picture's variance`;
     figure.dataset.t = String(t);
   };
   return { figure, move };
