@@ -30,7 +30,7 @@ EXAMPLES = (
     Example("The same without guidance", "attention_unet", "ship", 20, "dpmpp", 1.0, 2),
     Example("In only three steps", "attention_unet", "ship", 3, "dpmpp", 4.0, 2),
     Example("DDPM: new noise in every step", "attention_unet", "ship", 100, "ddpm", 4.0, 2),
-    Example("Cats from 128 numbers", "latent_diffusion", "cat", 50, "dpmpp", 2.0, 0),
+    Example("Cats from 128 numbers", "latent_diffusion", "cat", 50, "dpmpp", 4.0, 0),
 )
 
 
