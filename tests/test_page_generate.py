@@ -95,6 +95,28 @@ def test_the_link_and_the_address_bar_name_the_run_on_display(open_page, shelf):
     assert "seeds=[5]" in python
 
 
+def test_each_tab_has_an_address_of_its_own(open_page):
+    page = open_page(query="?__theme=dark")
+    fill(page, Steps=400, Seed=5, Images=1)
+    previous = page.get_attribute(viewer("generate"), "data-run")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    wait_for_run(page, "generate", previous, "running")
+    page.get_by_role("tab", name="Forward").click()
+    page.wait_for_function("location.search === '?__theme=dark&tab=forward'")
+    page.wait_for_selector(f"{viewer('generate', 'done')}", state="attached")
+    assert "tab=forward" in page.url  # the run that has finished meanwhile is not what is on display
+    page.get_by_role("tab", name="Generate").click()
+    page.wait_for_function("location.search.includes('seed=5') && !location.search.includes('tab=')")
+    page.get_by_role("tab", name="Training").click()
+    page.wait_for_function("location.search === '?__theme=dark&tab=training'")
+    page.reload()
+    page.get_by_role("tab", name="Training", selected=True).wait_for()
+    page.wait_for_timeout(500)
+    assert page.url.endswith("?__theme=dark&tab=training")
+    page.get_by_role("tab", name="Generate").click()
+    page.wait_for_function("location.search === '?__theme=dark'")
+
+
 def test_a_bad_link_gets_a_toast_and_the_page_opens_as_ever(open_page, shelf):
     page = open_page(query="?model=attention_unet&steps=1001&seed=4")
     toast = "steps must be a whole number from 1 to 1000, not '1001'."
@@ -109,7 +131,7 @@ def test_an_example_runs_at_once_from_the_keyboard(open_page, shelf):
     page.get_by_role("button", name="Cats from 128 numbers").focus()
     page.keyboard.press("Enter")
     wait_for_run(page, "generate", previous)
-    expected = shelf["latent_diffusion"].sample("cat", steps=50, sampler="dpmpp", guidance_scale=2, seeds=range(4))
+    expected = shelf["latent_diffusion"].sample("cat", steps=50, sampler="dpmpp", guidance_scale=4, seeds=range(4))
     assert np.array_equal(pictures(page), expected)
     assert page.get_by_role("radio", name="cat").locator("visible=true").is_checked()
 

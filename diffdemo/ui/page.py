@@ -21,6 +21,7 @@ from diffdemo.ui import (
     options,
     pictures_api,
     sources,
+    souvenirs,
     training,
     wiring,
 )
@@ -80,6 +81,7 @@ def build(shelf: Shelf, runs: Path | None = None, data: str | Path = "data") -> 
             library = training.Library(shelf, runs)
             with gr.Tab("Training", id="training") as tab:
                 training.connect(tab, tabs, library, training.layout(library))
+        tabs.select(None, js=souvenirs.ADDRESS_OF_TAB, **wiring.PRIVATE)
         api.connect(shelf, recordings)
         pictures_api.connect(shelf)
         compare_api.connect(shelf)

@@ -9,7 +9,7 @@ from gradio.events import Dependency
 from diffdemo.ui import compare_link, reproduce, wiring
 from diffdemo.ui.lanes import Lane
 from diffdemo.ui.recordings import KINDS, Recordings
-from diffdemo.ui.settings import IN_A_LINK, link
+from diffdemo.ui.settings import IN_A_LINK, TAB, link
 
 # Gradio's own DownloadButton has its file only at the second click.
 SAVE = """(file) => {
@@ -26,7 +26,23 @@ WHOLE_ADDRESS = f"""(address) => {{
     asked.forEach((value, name) => whole.searchParams.set(name, value));
     return whole.href;
 }}"""
-IN_THE_ADDRESS_BAR = f"(address) => history.replaceState(null, '', ({WHOLE_ADDRESS})(address))"
+# Each tab has an address of its own, which is in the bar while the tab is open.
+IN_THE_ADDRESS_BAR = f"""(address) => {{
+    const whole = new URL(({WHOLE_ADDRESS})(address));
+    const tab = whole.searchParams.get("tab") ?? "{TAB}";
+    const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId ?? tab;
+    if (open === tab) history.replaceState(null, "", whole);
+    else (window.addresses ??= {{}})[tab] = whole.href;
+}}"""
+ADDRESS_OF_TAB = f"""() => requestAnimationFrame(() => {{
+    const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId;
+    const before = new URLSearchParams(location.search).get("tab") ?? "{TAB}";
+    if (!open || open === before) return;
+    const addresses = (window.addresses ??= {{}});
+    addresses[before] = location.href;
+    const plain = () => ({WHOLE_ADDRESS})(open === "{TAB}" ? "?" : `?tab=${{open}}`);
+    history.replaceState(null, "", addresses[open] ?? plain());
+}})"""
 
 
 @dataclass
