@@ -43,7 +43,7 @@ def shown(known: dict[str, list[dict]]) -> list:
 
 def _plot(known: dict, x: str) -> dict:
     lines = [
-        Series(SAMPLER_TITLES[name], np.array(points["x"]), np.array(points["y"]), "dots", COLOURS[name])
+        Series(SAMPLER_TITLES.get(name, name), np.array(points["x"]), np.array(points["y"]), "dots", COLOURS.get(name))
         for name, points in known["samplers"].items()
     ]
     ends = np.array([extreme(np.concatenate([line.x for line in lines])) for extreme in (np.min, np.max)])
