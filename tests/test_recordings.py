@@ -70,6 +70,15 @@ def test_of_a_stopped_run_the_files_hold_what_was_shown(shelf):
     assert len(list(frames_of(recordings.file("1", "gif")))) == 2
 
 
+def test_a_file_of_a_stopped_run_is_named_after_the_last_step_that_was_shown(shelf):
+    recordings, running = Recordings(), lane(shelf, steps=250, count=1)
+    halted = iter([False] * 7 + [True] * 9)
+    *_, last = stream([running], lambda: next(halted))
+    recordings.keep("1", [running])
+    assert (running.last.index, max(map(int, last["frames"]))) == (7, 6)  # every third step of so many is shown
+    assert recordings.file("1", "png").name == "simple_unet-cat-5-after-7-of-250-steps.png"
+
+
 def test_the_oldest_runs_are_forgotten_and_the_first_never_is(shelf):
     one = sum(frame.nbytes for frame in finish(lane(shelf)).film)
     recordings = Recordings(most_bytes=2 * one)

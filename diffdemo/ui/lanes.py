@@ -30,6 +30,7 @@ class Lane:
         seconds: time spent in steps so far, without what the page does around them.
         film: x_t of every step that was shown, each (N, H, W, 3) uint8.
         guess: x0 of the last step that was shown, alike.
+        shown: the number of that step, counted from 1; 0 before the first.
     """
 
     model: Generator
@@ -42,6 +43,7 @@ class Lane:
     seconds: float = 0.0
     film: list[np.ndarray] = field(default_factory=list)
     guess: np.ndarray | None = None
+    shown: int = 0
 
     @classmethod
     def start(
@@ -84,8 +86,9 @@ class Lane:
             return None
         x_t, self.guess = pictures
         self.film.append(x_t)
+        self.shown = step.index + 1
         return {
-            "step": step.index + 1,
+            "step": self.shown,
             "t": step.t,
             "snr": step.snr,
             "nfe": self.evaluations,

@@ -39,13 +39,13 @@ images = model.sample(
 
 
 def file_name(lane: Lane) -> str:
-    """Model, class and seeds, and how far the run came if not to its end; without a suffix."""
+    """Model, class and seeds, and the step that the pictures are of if it is not the last; without a suffix."""
     parts = [lane.model.key]
     if lane.settings["class_name"] != ANY:
         parts.append(lane.settings["class_name"])
     parts.append(f"{lane.seeds[0]}" if len(lane.seeds) == 1 else f"{lane.seeds[0]}-to-{lane.seeds[-1]}")
     if lane.last and not lane.finished:
-        parts.append(f"after-{lane.last.index + 1}-of-{lane.total}-steps")
+        parts.append(f"after-{lane.shown}-of-{lane.total}-steps")
     return "-".join(parts)
 
 
