@@ -99,6 +99,7 @@ def test_the_result_samples_and_a_new_run_starts_from_it(toy, tmp_path):
 def test_bad_flags_are_refused_with_a_sentence(toy, tmp_path, flags, sentence, monkeypatch, capsys):
     error = UNET.refusal(f"--data {toy} --size small {flags}", tmp_path / "run", monkeypatch, capsys)
     assert sentence in error
+    assert not (tmp_path / "run").exists()  # a folder of a run that never was
 
 
 def test_weights_to_start_from_decide_the_network(toy, tiny_checkpoints, tmp_path):

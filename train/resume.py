@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diffdemo.checkpoint import write_json
-from diffdemo.errors import TrainingError
+from diffdemo.errors import DiffdemoError, TrainingError
 from train.distributed import is_first
 from train.flags import command_line
 from train.state import STATE
@@ -18,7 +18,7 @@ try:
 except ImportError:  # Windows, where nobody is kept out
     fcntl = None
 
-RUN = "run.json"
+RUN, LOCK = "run.json", ".lock"
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.
 CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", "save_minutes", "device", "threads"}
 CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images", "draw_epochs"}
@@ -29,17 +29,26 @@ CHANGEABLE |= {"snapshot_every_images", "guidance_scale", "spacing"}
 def alone(folder: Path) -> Iterator[None]:
     """Keep a second run out of a run's folder; the system lets go of the lock however this process ends.
 
+    A folder that was made for a run which is then refused is not left behind.
+
     Raises:
         TrainingError: another process is training in the folder.
     """
+    made, path = not folder.exists(), folder / LOCK
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        if fcntl and is_first():
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise TrainingError(f"Another process is training in {folder}; name another --out.") from None
-        yield
+    try:
+        with path.open("w") as lock:
+            if fcntl and is_first():
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise TrainingError(f"Another process is training in {folder}; name another --out.") from None
+            yield
+    except DiffdemoError:
+        if made and is_first() and [*folder.iterdir()] == [path]:
+            path.unlink()
+            folder.rmdir()
+        raise
 
 
 def remember(options: Any, settings: Any) -> str:
