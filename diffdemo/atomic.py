@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+
+UNFINISHED = re.compile(r"\.[0-9a-f]{32}-.")
 
 
 def write_atomically(target: Path, write: Callable[[Path], object]) -> Path:
@@ -21,8 +24,22 @@ def write_atomically(target: Path, write: Callable[[Path], object]) -> Path:
         write(unfinished)
         os.replace(unfinished, target)
     finally:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+        _remove(unfinished)
     return target
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `write_atomically` was making anywhere in `folder` when its process was killed.
+
+    Nobody may be writing there.
+    """
+    for path in [*folder.rglob(".*")]:
+        if UNFINISHED.match(path.name):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """People are faster than a busy server: what they did last is what the page shows in the end."""
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, expect
 from test_page_pictures import FORWARD, SCORES, canvas, open_classify, open_forward, upload
 
 from benchmarks.browser import served, viewer, wait_for_run
-from diffdemo.ui import classify, compare, forward
+from diffdemo.ui import classify, compare, forward, generate
 from diffdemo.ui.settings import first_settings_of
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -215,10 +216,21 @@ def test_a_seed_and_a_model_at_once(browser, shelf, monkeypatch):
         context.close()
 
 
-def test_worth_a_look_while_a_run_goes_on(open_page):
+def test_worth_a_look_while_a_run_goes_on(open_page, monkeypatch):
+    stream, cancelled = generate.stream, []
+
+    def slowly(*arguments) -> Iterator[dict]:
+        for message in stream(*arguments):
+            yield message
+            time.sleep(0.5)
+
     page = open_page()
-    fill(page, Steps=500)
+    monkeypatch.setattr(generate, "stream", slowly)
+    page.route("**/gradio_api/cancel", lambda route: cancelled.append(route))
     page.get_by_role("button", name="Generate", exact=True).click()
     wait_for_run(page, "generate", None, "running")
     page.get_by_role("button", name="In only three steps").click()
-    page.wait_for_selector(f"{viewer('generate', 'done')}:has-text('3 steps')", timeout=20_000)
+    expect(page.get_by_label("Steps", exact=True).locator("visible=true")).to_have_value("3")
+    page.wait_for_timeout(500)  # Gradio takes no click as long as the run is not cancelled
+    cancelled[0].continue_()
+    page.wait_for_selector(f"{viewer('generate', 'done')}:has-text('3 steps')")

@@ -47,8 +47,11 @@ class Script:
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, f"it was over after {delay} s already; train longer in this test"
+        half_written = killed / f".{'0' * 32}-loss.png"  # which a kill leaves behind only now and then
+        half_written.touch()
         out, _ = self.finish("--data", data, "--out", killed, "--resume")
         assert_same_run(whole, killed)
+        assert not [*killed.rglob(".*-*")]
         return out
 
     def refusal(self, flags: str, folder: Path, monkeypatch, capsys) -> str:

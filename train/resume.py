@@ -7,6 +7,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from diffdemo.atomic import remove_unfinished
 from diffdemo.checkpoint import write_json
 from diffdemo.errors import DiffdemoError, TrainingError
 from train.distributed import is_first
@@ -29,7 +30,8 @@ CHANGEABLE |= {"snapshot_every_images", "guidance_scale", "spacing"}
 def alone(folder: Path) -> Iterator[None]:
     """Keep a second run out of a run's folder; the system lets go of the lock however this process ends.
 
-    A folder that was made for a run which is then refused is not left behind.
+    What a process that was killed has left half-written in the folder is removed; so is a folder that was made for a
+    run which is then refused.
 
     Raises:
         TrainingError: another process is training in the folder.
@@ -43,6 +45,7 @@ def alone(folder: Path) -> Iterator[None]:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise TrainingError(f"Another process is training in {folder}; name another --out.") from None
+                remove_unfinished(folder)
             yield
     except DiffdemoError:
         if made and is_first() and [*folder.iterdir()] == [path]:

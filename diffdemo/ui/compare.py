@@ -221,7 +221,8 @@ def connect(
         return [*updates, *rest, True]
 
     place = wiring.progress_on(controls.sides[0].model)
-    going = controls.run.click(run, controls.inputs(), [*outputs, opened], **place, **wiring.QUEUE, **wiring.PRIVATE)
+    how = {"js": wiring.taken(RUN_ID), **place, **wiring.QUEUE, **wiring.PRIVATE}
+    going = controls.run.click(run, controls.inputs(), [*outputs, opened], **how)
     souvenirs.connect_link(controls.link, going)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare")
     keys = [side.model for side in controls.sides]

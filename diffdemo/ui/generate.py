@@ -157,6 +157,7 @@ def connect(
         run,
         controls.inputs(),
         controls.outputs(),
+        js=wiring.taken(RUN_ID),
         **wiring.progress_on(controls.model),
         **wiring.QUEUE,
         **wiring.PRIVATE,

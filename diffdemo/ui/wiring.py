@@ -162,12 +162,28 @@ def buttons(name: str, elem_id: str | None = None) -> tuple[gr.Button, gr.Button
         return run, gr.Button("Stop", min_width=80, scale=1)
 
 
+def taken(elem_id: str) -> str:
+    """JavaScript for the event of a button that `press` clicks: counts the clicks that Gradio has taken."""
+    return f"""(...values) => {{
+        const button = document.getElementById("{elem_id}");
+        button.taken = (button.taken ?? 0) + 1;
+        return values;
+    }}"""
+
+
 def press(elem_id: str) -> str:
-    """JavaScript that clicks a button, as soon as it is there: a tab's come when it is opened."""
+    """JavaScript that clicks a button, whose event has `taken` as its js.
+
+    As soon as the button is there: a tab's come when it is opened. And again until the click is taken, or another is:
+    while a run that was cancelled is on its way out, Gradio drops clicks without a word.
+    """
     return f"""() => {{
         const click = () => {{
             const button = document.getElementById("{elem_id}");
-            button ? button.click() : requestAnimationFrame(click);
+            if (!button) return void requestAnimationFrame(click);
+            const before = button.taken;
+            button.click();
+            setTimeout(() => button.taken === before && click(), 200);
         }};
         click();
     }}"""
