@@ -31,12 +31,16 @@ def find(model: str, checkpoints: str | Path) -> Path:
     raise RequestError(f"There is no model {model!r}; choose one of: {', '.join(SPECS)}, or a checkpoint's folder.")
 
 
-def in_all(training: dict, name: str) -> float | None:
-    """A number of a training, plus that of the training it went on from, and so on; None if it is not known."""
+def stages(training: dict) -> list[dict]:
+    """A training after that which it went on from, and so on: the first comes first."""
     before = training.get("started_from")
-    values = [training.get(name), in_all(before, name) if isinstance(before, dict) else None]
+    return [*(stages(before) if isinstance(before, dict) else []), training]
+
+
+def in_all(training: dict, name: str) -> float | None:
+    """A number of a training's `stages` together; None if it is not known."""
     # what a description says of its training is not verified; it may be anything
-    known = [value for value in values if isinstance(value, int | float)]
+    known = [stage[name] for stage in stages(training) if isinstance(stage.get(name), int | float)]
     return sum(known) if known else None
 
 
@@ -44,19 +48,22 @@ def summary(info: CheckpointInfo) -> dict:
     """What people ask first about a checkpoint; the keys are those of `diffdemo.list_models`.
 
     Training that went on from earlier weights counts with theirs. A latent model saw its pictures while its autoencoder
-    was trained; the minutes are those of both parts.
+    was trained; the minutes and the hardware are those of both parts.
     """
     training = info.training
+    parts = stages(training)
     images, minutes = in_all(training, "images_seen"), in_all(training, "minutes")
     if isinstance(autoencoder := training.get("autoencoder"), dict):
         images, minutes = in_all(autoencoder, "images_seen"), (minutes or 0) + (in_all(autoencoder, "minutes") or 0)
+        parts = [*stages(autoencoder), *parts]
+    machines = dict.fromkeys(str(part["hardware"]) for part in parts if part.get("hardware"))
     return {
         "key": info.key,
         "space": info.spec.space,
         "classes": list(info.classes),
         "parameters": info.parameters,
         "images_seen": images,
-        "hardware": training.get("hardware"),
+        "hardware": ", then ".join(machines) or None,
         "minutes": minutes and round(minutes, 1),
         "prediction": info.diffusion["prediction"],
         "sampler": info.defaults["sampler"],

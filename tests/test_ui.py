@@ -179,6 +179,10 @@ def test_what_a_checkpoint_is(shelf):
     info = replace(shelf["simple_unet"].info, training={"minutes": "ages", "images_seen": 4_500_000})
     edited = Generator(shelf["simple_unet"].network, info, "cpu")
     assert "trained on 4,500,000 images;" in about(edited)
+    before = {"images_seen": 1000, "hardware": "one machine", "minutes": 2}
+    training = {"images_seen": 500, "hardware": "another", "minutes": 3, "started_from": before}
+    resumed = Generator(shelf["simple_unet"].network, replace(info, training=training), "cpu")
+    assert "trained on 1,500 images in 5 minutes on one machine, then another;" in about(resumed)
 
 
 def test_a_shelf_without_models_does_not_open(tiny_checkpoints, tmp_path):

@@ -94,13 +94,9 @@ def _training(info: CheckpointInfo | ClassifierInfo) -> str:
     """A table of each stage of the training, the first one first; an autoencoder's before what was built on it."""
     rows = []
     for part, training in (("autoencoder: ", info.training.get("autoencoder")), ("", info.training)):
-        stages = []
-        while training:
-            stages.insert(0, training)
-            training = training.get("started_from")
         rows += [
             (part + label, _value(stage[name]))
-            for stage in stages
+            for stage in catalog.stages(training or {})
             for name, label in FACTS.items()
             if stage.get(name) is not None
         ]
