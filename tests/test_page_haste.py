@@ -46,7 +46,7 @@ def test_the_slider_moved_while_another_picture_is_on_its_way(open_page):
     with held(page):
         thumbs(page, "forward").nth(2).click()
         slide(page, 137)
-        page.wait_for_selector(f"{FORWARD}[data-shown='137']")
+        page.wait_for_selector(f"{FORWARD}[data-asked='137']")
         of = page.get_attribute(FORWARD, "data-of")
     page.wait_for_selector(f"{FORWARD}:not([data-of='{of}'])[data-shown='137'][data-asked='137']")
     assert np.array_equal(canvas(page, f"{FORWARD} .x0 canvas"), pixels_of(page, "forward", 2))
@@ -113,6 +113,28 @@ def test_the_pair_chosen_while_the_runs_go_on(open_page):
         wait_for_run(page, "compare", previous)
     page.get_by_text("Where A and C differ.").wait_for()
     expect(page.get_by_role("radio", name="A and C", exact=True)).to_be_checked()
+
+
+def test_the_pair_chosen_as_the_runs_end(open_page, monkeypatch):
+    pair_of, looked = compare.pair_of, []
+
+    def the_first_slowly(lanes, pair):
+        looked.append(pair)
+        if pair == "A and B":
+            time.sleep(1)
+        return pair_of(lanes, pair)
+
+    page = open_page()
+    open_compare(page)
+    page.get_by_role("button", name="Add a run").click()
+    page.get_by_label("C: Steps").locator("visible=true").wait_for()
+    fill(page, A_Steps=2, B_Steps=2, C_Steps=2)
+    monkeypatch.setattr(compare, "pair_of", the_first_slowly)
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_role("radio", name="A and C", exact=True).check()
+    page.get_by_text("Where A and C differ.").wait_for()
+    page.wait_for_timeout(1500)
+    assert page.get_by_text("Where A and C differ.").is_visible() and looked == ["A and B", "A and C"]
 
 
 def test_a_run_begun_before_the_page_has_its_first(browser, address):
@@ -192,28 +214,31 @@ def test_a_comparison_before_the_first(sleepy_page):
     assert "3 steps" in sleepy_page.inner_text(viewer("compare"))
 
 
-def test_a_seed_and_a_model_at_once(browser, shelf, monkeypatch):
-    scene, calls = forward.scene, []
-
-    def first_slowly(*arguments):
-        calls.append(arguments[2:4])
-        if len(calls) == 1:
-            time.sleep(1)
-        return scene(*arguments)
-
-    with served(shelf) as address:
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        page = context.new_page()
-        page.goto(address)
-        open_forward(page)
-        monkeypatch.setattr(forward, "scene", first_slowly)
-        page.get_by_label("Seed of the noise").fill("8")
+def test_seed_model_and_picture_at_once(open_page):
+    page = open_page()
+    open_forward(page)
+    with held(page):
+        page.get_by_label("Seed of the noise").locator("visible=true").fill("8")
         page.get_by_role("radio", name="Simple UNet").locator("visible=true").check()  # and the seed's field is left
-        page.wait_for_selector(f"{FORWARD}[data-of*='/simple_unet/8']")
-        page.wait_for_timeout(1500)
-        assert calls == [("attention_unet", "8"), ("simple_unet", "8")]
-        assert page.get_attribute(FORWARD, "data-of").endswith("/simple_unet/8")
-        context.close()
+        thumbs(page, "forward").nth(2).click()
+        page.wait_for_timeout(300)  # for whatever overtakes the first of them
+    page.wait_for_selector(f"{FORWARD}[data-of$='/simple_unet/8']")
+    page.wait_for_timeout(1000)  # for whatever comes after that
+    assert page.get_attribute(FORWARD, "data-of").endswith("/simple_unet/8")
+    assert np.array_equal(canvas(page, f"{FORWARD} .x0 canvas"), pixels_of(page, "forward", 2))
+
+
+def test_what_is_asked_for_while_a_wrong_seed_is_refused(open_page):
+    page = open_page()
+    open_forward(page)
+    seed = page.get_by_label("Seed of the noise").locator("visible=true")
+    with held(page):
+        seed.fill("many")
+        page.get_by_role("radio", name="Simple UNet").locator("visible=true").check()
+        seed.fill("9")
+        seed.press("Enter")
+    page.wait_for_selector(f"{FORWARD}[data-of$='/simple_unet/9']")
+    assert "many" in page.locator(".toast-wrap").inner_text()
 
 
 def test_worth_a_look_while_a_run_goes_on(open_page, monkeypatch):

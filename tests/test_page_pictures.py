@@ -241,3 +241,15 @@ def test_a_phone_shows_both_tabs_without_scrolling_sideways(open_page):
         for node in page.locator(f"{root} canvas, {root} button, {root} td").all():
             box = node.bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
+def test_the_number_of_draws_is_typed_without_a_complaint(open_page, capfd):
+    page = open_page()
+    open_classify(page)
+    draws = page.get_by_label("number input for Noise draws").locator("visible=true")
+    for typed in ("", "0", "1000", "-3", "2.5", "40"):
+        draws.fill(typed)
+        page.wait_for_timeout(400)
+    page.locator("strong:visible", has_text="network evaluations").filter(has_text="400").wait_for()
+    assert page.locator(".toast-body").count() == 0
+    assert "Traceback" not in capfd.readouterr().err

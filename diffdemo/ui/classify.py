@@ -191,11 +191,11 @@ def _in_words(seconds: float) -> str:
     )
 
 
-def first_answer(shelf: Shelf, pace: Pace, examples: Examples) -> tuple:
+def first_answer(shelf: Shelf, pace: Pace, examples: Examples) -> dict:
     """What is on display when the tab is opened: an example, classified."""
     picture, model, scores = start(shelf, examples.pictures[0], keys(shelf)[0], FIRST_DRAWS, FIRST_SEED)
     *_, last = stream(shelf, pace, picture, model, scores, FIRST_DRAWS)
-    return picture, last
+    return last
 
 
 def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, examples: wiring.Showcase) -> None:
@@ -203,34 +203,43 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
     pace = Pace()
     first = wiring.Showcase(lambda: first_answer(shelf, pace, examples()))
 
-    def run(picture, model, draws, seed, request: gr.Request) -> Iterator[dict]:
+    def run(model, draws, seed, asked, request: gr.Request) -> Iterator[dict]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "classify")) as halted:
-            started = start(shelf, picture, model, draws, seed)
+            started = start(shelf, sources.picture_of(asked), model, draws, seed)
             yield from stream(shelf, pace, *started, int(draws), halted, wiring.time_limit())
 
-    def cost(model: str, draws: int) -> str:
+    def cost(model: str, draws: float | None) -> str:
+        """What a run costs; nothing new as long as the number of draws is being typed."""
+        possible = draws in range(1, MOST_DRAWS + 1)
         with wiring.toasts():
-            return pace.cost(shelf[model], int(draws))
+            return pace.cost(shelf[model], int(draws)) if possible else gr.skip()
 
-    def first_sight(mine, *asked) -> tuple:
-        """The first answer, or only its choice of pictures if there is one of the visitor's; and what `asked` costs."""
-        picture, message = first() if mine is None else (gr.skip(), gr.skip())
-        return sources.offered(examples()), picture, message, cost(*asked)
+    def show(asked) -> dict:
+        with wiring.toasts():
+            return blank(sources.picture_of(asked))
 
+    def first_sight(model, draws, mine) -> tuple:
+        """The first answer, or only its choice of pictures if there is one of the visitor's; and what a run costs."""
+        return sources.offered(examples()), first() if mine is None else gr.skip(), cost(model, draws)
+
+    source = controls.source
+    chosen_on_page = wiring.reading(source.off_page)
     going = controls.run.click(
         run,
-        [controls.source.picture, controls.model, controls.draws, controls.seed],
+        [controls.model, controls.draws, controls.seed, source.picture],
         controls.view,
+        js=chosen_on_page,
         **wiring.progress_on(controls.model),
         **wiring.QUEUE,
         **wiring.PRIVATE,
     )
     wiring.connect_stop(controls.stop.click, going, controls.view, stops, "classify")
-    sources.connect(controls.source, blank, [], controls.view)
-    for other_picture in (controls.source.picker.select, controls.source.upload.upload):
-        wiring.connect_stop(other_picture, going, controls.view, stops, "classify")
-    for event in (controls.model.input, controls.draws.input):
-        event(cost, [controls.model, controls.draws], controls.cost, trigger_mode="always_last", **sources.TOASTING)
-    known = [controls.source.picture, controls.model, controls.draws]
-    shown = [controls.source.picker, controls.source.picture, controls.view, controls.cost]
-    wiring.show_first(tab, first, first_sight, known, shown)
+    sources.connect(source)
+    newest = {"trigger_mode": "always_last", **sources.TOASTING}
+    source.picker.select(show, source.picture, controls.view, js=chosen_on_page, **newest)
+    wiring.connect_stop(source.picker.select, going, controls.view, stops, "classify")
+    asked = [controls.model, controls.draws]
+    # Without Gradio's checks, which fail at an empty field.
+    gr.on([controls.model.input, controls.draws.input], cost, asked, controls.cost, preprocess=False, **newest)
+    shown = [source.picker, controls.view, controls.cost]
+    wiring.show_first(tab, first, first_sight, [*asked, source.picture], shown, js=chosen_on_page)

@@ -182,14 +182,11 @@ def connect(
                 else:
                     yield message, *[gr.skip()] * (len(outputs) - 1), True
 
-    def look_at(pair: str, shown: str) -> tuple:
+    def look_at(pair: str, shown: str | None) -> tuple:
+        """At that pair of the runs on display, if they have it: those that go on may have more, or fewer."""
         with wiring.toasts():
-            return pair_of(recordings.lanes(shown), pair)
-
-    def look_again(pair: str, shown: str) -> tuple:
-        """At the pair that was chosen while the runs went on, if they have it."""
-        known = shown and pair in pairs(len(recordings.lanes(shown)))
-        return look_at(pair, shown) if known else (gr.skip(),) * 3
+            lanes = recordings.lanes(shown) if shown else []
+            return pair_of(lanes, pair) if pair in pairs(len(lanes)) else (gr.skip(),) * 3
 
     def classes_of(class_name: str, keys: list[str]) -> dict:
         classes = shelf.classes(*keys)
@@ -235,9 +232,16 @@ def connect(
     for button, change in ((controls.add, 1), (controls.remove, -1)):
         button.click(resize(change), [controls.runs, controls.class_name, *keys], changed, **quietly)
     closer = [controls.slider, controls.difference, controls.words]
-    looked_at = {"inputs": [controls.pair, controls.shown], "outputs": closer, "show_progress": "hidden"}
-    controls.pair.input(look_at, trigger_mode="always_last", **looked_at, **wiring.BESIDE)
-    going.success(look_again, **looked_at, **wiring.BESIDE)
+    # One event for both: a pair may be chosen just as other runs come on display, and both answers would race.
+    gr.on(
+        [controls.pair.input, controls.shown.change],
+        look_at,
+        [controls.pair, controls.shown],
+        closer,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        **wiring.BESIDE,
+    )
     settings = [component for side in controls.sides for component in (side.model, *side.follow())]
     shared = [controls.class_name, controls.seed, controls.count, controls.linked]
     restored = [*controls.size(), *shared, *settings, opened]

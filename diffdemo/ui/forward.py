@@ -1,6 +1,6 @@
 """The Forward tab: how noise hides a picture, level by level, and what a model makes of it from there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import gradio as gr
@@ -19,12 +19,9 @@ from diffdemo.ui.shelf import Shelf, about
 from diffdemo.ui.sources import Examples, Source
 
 FIRST_LEVEL, FIRST_SEED = 600, "7"
-# One scene at a time: of two that are asked for at once, the later one knows both wishes and must come last.
-SCENE = {"concurrency_id": "forward-scene", "concurrency_limit": 1, "show_progress": "hidden", **wiring.PRIVATE}
 FILM, STOPS = 64, 9  # levels that the browser keeps, for an answer at once; every ninth of them is in the strip
 # The level on display when a button is pressed: the browser knows it before the server does.
 LEVEL = 'document.querySelector("#forward-view .level")?.valueAsNumber'
-THE_LEVEL = wiring.reading(LEVEL)
 
 EXPLANATION = """Noise hides a picture a little more at every level $t$; the seed fixes that noise, so that moving the
 slider shows one and the same trajectory. A model can then denoise from the very state on display: the more noise, the
@@ -60,8 +57,8 @@ class Controls:
     level: gr.Number
 
     def inputs(self) -> list:
-        """What `start` takes, in its order."""
-        return [self.source.picture, self.model, *self.follow()[1:], self.seed, self.level]
+        """What a run takes, in its order."""
+        return [self.model, *self.follow()[1:], self.seed, self.source.picture, self.level]
 
     def follow(self) -> list:
         """What another model changes."""
@@ -168,60 +165,64 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
 
     first = wiring.Showcase(lambda: first_scene(shelf, examples()))
 
-    def run(picture, model, class_name, steps, sampler, guidance, seed, t, request: gr.Request) -> Iterator[dict]:
+    def run(model, class_name, steps, sampler, guidance, seed, asked, t, request: gr.Request) -> Iterator[dict]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "forward")) as halted:
+            picture = sources.picture_of(asked)
             lane = start(shelf, picture, model, class_name, steps, sampler, guidance, seed, t)
             yield from stream([lane], halted, wiring.time_limit())
 
-    def slide(picture, model, seed, t) -> dict:
-        try:
-            return moment(shelf, picture, model, seed, t)
-        except RequestError:  # of the seed's field, which has said so when it was left
-            return gr.skip()
+    def unless_refused(show: Callable) -> Callable:
+        """Of what the seed's field may be wrong for, and that has said so when the field was left."""
 
-    def redraw(picture, model, seed, t) -> dict:
-        if picture is None:  # the first scene is still on its way
+        def shown(model, seed, asked, t) -> dict:
+            try:
+                return show(shelf, sources.picture_of(asked), model, seed, t)
+            except RequestError:
+                return gr.skip()
+
+        return shown
+
+    def redraw(model, seed, asked, t) -> dict:
+        if asked is None:  # the first scene is still on its way
             return gr.skip()
         with wiring.toasts():
-            return scene(shelf, picture, model, seed, t)
+            return scene(shelf, sources.picture_of(asked), model, seed, t)
 
-    def first_sight(mine, model, seed, t) -> tuple:
+    def first_sight(model, seed, mine, t) -> tuple:
         """The first scene, or only its choice of pictures if there is one of the visitor's."""
         choices = sources.offered(examples())
         if mine is not None:
-            return choices, *[gr.skip()] * 3
+            return choices, *[gr.skip()] * 2
         picture, message, back = first()
         as_first = (model, seed) == (shelf.pick(FAVOURITE), FIRST_SEED)
-        return choices, picture, message if as_first else redraw(picture, model, seed, t), back
+        with wiring.toasts():
+            return choices, message if as_first else scene(shelf, picture, model, seed, t), back
 
-    def choose(picture, model, seed, t) -> list:
+    def choose(model: str) -> list:
         asked = first_settings_of(shelf, model)
-        follow = generate.shown_settings(shelf, model, **asked, seed=gr.skip(), count=gr.skip())
-        return [*follow[1:6], redraw(picture, model, seed, t)]
+        return generate.shown_settings(shelf, model, **asked, seed=gr.skip(), count=gr.skip())[1:6]
 
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
-    of_scene = [controls.source.picture, controls.model, controls.seed, controls.level]
+    of_scene = [controls.model, controls.seed, controls.source.picture, controls.level]
+    chosen_on_page = wiring.reading(controls.source.off_page, LEVEL)
     going = controls.run.click(
         run,
         controls.inputs(),
         controls.viewer,
-        js=THE_LEVEL,
+        js=chosen_on_page,
         **wiring.progress_on(controls.model),
         **wiring.QUEUE,
         **wiring.PRIVATE,
     )
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "forward")
-    controls.view.input(slide, of_scene, controls.view, js=THE_LEVEL, trigger_mode="always_last", **quiet)
-    controls.model.input(
-        choose,
-        of_scene,
-        [*controls.follow(), controls.view],
-        js=THE_LEVEL,
-        trigger_mode="always_last",
-        **SCENE,
-    )
-    for event in (controls.seed.submit, controls.seed.blur):
-        event(redraw, of_scene, controls.view, js=THE_LEVEL, **SCENE)
-    sources.connect(controls.source, redraw, of_scene[1:], controls.view, (LEVEL,), **SCENE)
-    shown = [controls.source.picker, controls.source.picture, controls.view, controls.viewer]
-    wiring.show_first(tab, first, first_sight, of_scene, shown)
+    sources.connect(controls.source)
+    controls.model.input(choose, controls.model, controls.follow(), trigger_mode="always_last", **quiet)
+    showing = {"inputs": of_scene, "outputs": controls.view, "js": chosen_on_page, "trigger_mode": "always_last"}
+    controls.view.input(unless_refused(moment), **showing, **quiet)
+    # One event for all that asks for another scene: two that are sent at once may reach the server in either order.
+    others = [controls.source.picker.select, controls.model.input, controls.seed.submit, controls.seed.blur]
+    drawn = gr.on(others, redraw, **showing, **sources.TOASTING)
+    # Gradio drops what was asked for while a request was on its way that is then refused.
+    drawn.failure(unless_refused(scene), **showing, **quiet)
+    shown = [controls.source.picker, controls.view, controls.viewer]
+    wiring.show_first(tab, first, first_sight, of_scene, shown, js=chosen_on_page)

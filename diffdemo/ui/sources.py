@@ -1,6 +1,5 @@
 """Where the Forward and the Classify tab take their picture from: an upload, the Generate tab, or the models."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,18 +40,26 @@ class Examples:
 
 @dataclass
 class Source:
-    """The components that choose a tab's picture, which `picture` holds as (H, W, 3) uint8; None until it is opened."""
+    """The components that choose a tab's picture.
+
+    Which one is chosen, only the page knows. Events have `picture` among their last inputs and read it there by the
+    expression `off_page` (see `wiring.reading`), for `picture_of`.
+    """
 
     upload: gr.UploadButton
     picker: gr.HTML
-    picture: gr.State
+    picture: gr.JSON
+
+    @property
+    def off_page(self) -> str:
+        return wiring.newest(self.picker, "select")
 
 
 def layout(tab: str) -> Source:
     """Pictures to choose from above an upload button."""
     choices = picker(f"{tab}-picker")
     upload = gr.UploadButton("Upload a picture", file_types=["image"], size="md", type="filepath")
-    return Source(upload, choices, gr.State(None))
+    return Source(upload, choices, gr.JSON(visible=False))
 
 
 def read(path: str | None) -> np.ndarray:
@@ -69,30 +76,25 @@ def read(path: str | None) -> np.ndarray:
         raise RequestError(str(error).replace(str(path), Path(path).name)) from error
 
 
+def picture_of(asked: object) -> np.ndarray | None:
+    """The picture that is chosen on the page, (H, W, 3) uint8; None until the tab has any.
+
+    Raises:
+        RequestError: what was sent is no such picture.
+    """
+    return None if asked is None else chosen(asked)
+
+
 def offered(examples: Examples) -> dict:
     """The picker's message with which a tab opens: all examples, the first of them chosen."""
     return offer(examples.pictures, examples.labels)
 
 
-def connect(source: Source, show: Callable, inputs: list, output: gr.HTML, off_page: Sequence[str] = (), **how) -> None:
-    """Put `show(picture, *inputs)` into `output` whenever another picture is chosen.
+def connect(source: Source) -> None:
+    """Add a picture that is uploaded to those to choose from, which chooses it."""
 
-    The last inputs are read off the page by the expressions `off_page`, see `wiring.reading`; `how` is as Gradio's
-    listeners take it.
-    """
-    how = how or TOASTING
-
-    def choose(*values) -> tuple:
+    def take(path: str) -> dict:
         with wiring.toasts():
-            *values, asked = values
-            picture = chosen(asked)
-            return picture, show(picture, *values)
+            return offer(read(path)[None], ["Your picture"], add=True)
 
-    def take(path: str, *values) -> tuple:
-        with wiring.toasts():
-            picture = read(path)
-            return picture, offer(picture[None], ["Your picture"], add=True), show(picture, *values)
-
-    wiring.answer_newest(source.picker, "select", choose, inputs, [source.picture, output], *off_page, **how)
-    shown = [source.picture, source.picker, output]
-    source.upload.upload(take, [source.upload, *inputs], shown, js=wiring.reading(*off_page), **how)
+    source.upload.upload(take, source.upload, source.picker, **TOASTING)

@@ -67,6 +67,11 @@ def reading(*expressions: str) -> str:
     }}"""
 
 
+def newest(block: gr.HTML, event: str) -> str:
+    """JavaScript for what a component of ours asked for last with this event; undefined as long as it has not."""
+    return f'document.querySelector("#{block.elem_id} [data-asks]")?.asked.{event}'
+
+
 def answer_newest(
     block: gr.HTML, event: str, answer: Callable, inputs: list, outputs: object, *also: str, **how
 ) -> None:
@@ -80,8 +85,7 @@ def answer_newest(
         inputs, outputs, how: as Gradio's listeners take them.
         also: expressions for the last of the `inputs`, see `reading`.
     """
-    newest = f'document.querySelector("#{block.elem_id} [data-asks]")?.asked.{event}'
-    listener, js = getattr(block, event), reading(*also, newest)
+    listener, js = getattr(block, event), reading(*also, newest(block, event))
     listener(answer, [*inputs, gr.JSON(visible=False)], outputs, js=js, trigger_mode="always_last", **how)
 
 
@@ -123,11 +127,13 @@ class Showcase:
             return self._result
 
 
-def show_first(tab: gr.Tab, wait: Callable, show: Callable[..., tuple], inputs: list, outputs: list) -> gr.State:
+def show_first(
+    tab: gr.Tab, wait: Callable, show: Callable[..., tuple], inputs: list, outputs: list, js: str | None = None
+) -> gr.State:
     """Put `show(*inputs)` into `outputs` when a visitor opens the tab for the first time; returns whether it did.
 
     In an event of its own, after another has called `wait`, which may take seconds: so the inputs say what the visitor
-    has done in these.
+    has done in these, of which `js` may read the last off the page.
     """
     opened = gr.State(False)
     quiet = {"show_progress": "hidden", **AT_ONCE}
@@ -136,7 +142,7 @@ def show_first(tab: gr.Tab, wait: Callable, show: Callable[..., tuple], inputs: 
         return (*[gr.skip()] * len(outputs), True) if shown else (*show(*values), True)
 
     there = tab.select(lambda shown: None if shown else wait() and None, opened, **quiet)
-    there.then(open_tab, [opened, *inputs], [*outputs, opened], **quiet)
+    there.then(open_tab, [opened, *inputs], [*outputs, opened], js=js, **quiet)
     return opened
 
 

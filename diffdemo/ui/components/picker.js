@@ -1,5 +1,6 @@
 // Pictures to choose from. A message is {id, add, pictures, labels, size}: pictures are base64 of uint8 RGB, and with `add`
-// they come before those that are there, the first of them chosen; without, after those that are there already. Choosing one asks "select" with {picture}, its pixels as base64.
+// they come before those that are there, the first of them chosen; without, after those that are there already. Choosing
+// one asks "select" with {picture}, its pixels as base64; the first of all is chosen without asking.
 
 const root = element.querySelector(".picker");
 const thumbs = make("div", "thumbs");
@@ -19,6 +20,7 @@ function pixels(canvas) {
 function choose(button) {
   for (const other of thumbs.children) other.setAttribute("aria-pressed", String(other === button));
   root.dataset.chosen = button.title;
+  keep("select", { picture: btoa(String.fromCharCode(...pixels(button.firstChild))) });
 }
 
 function thumb(bytes, label) {
@@ -32,7 +34,7 @@ function thumb(bytes, label) {
   button.append(canvas);
   button.addEventListener("click", () => {
     choose(button);
-    ask("select", { picture: btoa(String.fromCharCode(...pixels(canvas))) });
+    trigger("select");
   });
   return button;
 }
@@ -67,7 +69,8 @@ function receive() {
   const buttons = message.labels.map((label, place) => thumb(bytes.subarray(place * one, (place + 1) * one), label));
   const first = !thumbs.children.length;
   put(buttons, message.add);
-  if (message.add || first) choose(buttons[0]);
+  if (message.add) buttons[0].click();
+  else if (first) choose(buttons[0]);
 }
 
 watch("value", receive);

@@ -15,10 +15,15 @@ function make(tag, className = "", text = "") {
   return node;
 }
 
-// Trigger an event that carries nothing: the server reads the newest `detail` off the page (wiring.answer_newest says why).
-function ask(event, detail) {
+// What the server reads off the page as the newest with this event (wiring.answer_newest says why).
+function keep(event, detail) {
   root.asked = { ...root.asked, [event]: detail };
   root.dataset.asks = "";
+}
+
+// Trigger an event that carries nothing but what is kept.
+function ask(event, detail) {
+  keep(event, detail);
   trigger(event);
 }
 
