@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}-.")
@@ -19,7 +19,7 @@ def write_atomically(target: Path, write: Callable[[Path], object]) -> Path:
     Raises OSError as the system gave it, and leaves nothing behind then.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{uuid.uuid4().hex}-{target.name}")
+    unfinished = _hidden(target)
     try:
         write(unfinished)
         os.replace(unfinished, target)
@@ -28,8 +28,26 @@ def write_atomically(target: Path, write: Callable[[Path], object]) -> Path:
     return target
 
 
+@contextlib.contextmanager
+def hidden_folder(within: Path) -> Iterator[Path]:
+    """A new hidden folder in that one, for files that take their places together; it is removed at the end.
+
+    Raises OSError as the system gave it.
+    """
+    hidden = _hidden(within / "together")
+    try:
+        hidden.mkdir()
+        yield hidden
+    finally:
+        _remove(hidden)
+
+
+def _hidden(target: Path) -> Path:
+    return target.with_name(f".{uuid.uuid4().hex}-{target.name}")
+
+
 def remove_unfinished(folder: Path) -> None:
-    """Remove what `write_atomically` was making anywhere in `folder` when its process was killed.
+    """Remove what was being made here, anywhere in `folder`, when its process was killed.
 
     Nobody may be writing there.
     """

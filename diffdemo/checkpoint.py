@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffdemo import validate
-from diffdemo.atomic import write_atomically
+from diffdemo.atomic import hidden_folder, write_atomically
 from diffdemo.diffusion import Diffusion
 from diffdemo.errors import CheckpointError, DiffdemoError
 from diffdemo.registry import ModelSpec, spec
@@ -137,15 +136,15 @@ def save_checkpoint(folder: Path, info: CheckpointInfo, weights: Mapping[str, Te
     header, files = _header(info), {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as hidden:
+        with hidden_folder(folder) as hidden:
             for number, shard in enumerate(shards):
                 name = _weights_name(number, len(shards))
-                save_file(shard, str(Path(hidden) / name), header)
-                files[name] = sha256(Path(hidden) / name)
+                save_file(shard, str(hidden / name), header)
+                files[name] = sha256(hidden / name)
             complete = replace(info, files=files)
-            write_json(Path(hidden) / CONFIG, asdict(complete))
+            write_json(hidden / CONFIG, asdict(complete))
             for name in (*files, CONFIG):
-                os.replace(Path(hidden) / name, folder / name)
+                os.replace(hidden / name, folder / name)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(_could_not_write(folder, error)) from error
     return complete

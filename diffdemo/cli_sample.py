@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from diffdemo import validate
+from diffdemo.atomic import hidden_folder
 from diffdemo.data import IMAGE_SHAPE
 from diffdemo.errors import RequestError
 from diffdemo.raster import image_grid, save_animation, save_png, write_file
@@ -167,13 +168,13 @@ def _save_folder(folder: Path, images: np.ndarray, seeds: Sequence[int], scale: 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # inside a folder that exists, because the one around it may be closed to this user
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder if folder.is_dir() else folder.parent) as unfinished:
+        with hidden_folder(folder if folder.is_dir() else folder.parent) as unfinished:
             names = [f"{seed}.png" for seed in seeds]
             for name, image in zip(names, images, strict=True):
-                save_png(Path(unfinished) / name, image_grid([image], scale=scale))
+                save_png(unfinished / name, image_grid([image], scale=scale))
             folder.mkdir(exist_ok=True)
             for name in names:
-                (Path(unfinished) / name).replace(folder / name)
+                (unfinished / name).replace(folder / name)
     except OSError as error:
         raise _cannot_write(folder, error) from error
 

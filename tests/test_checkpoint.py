@@ -113,7 +113,7 @@ def half_a_file(tensors, path, metadata):
         (checkpoint, "write_json", no_space),
         (Path, "write_text", no_space),
         (Path, "mkdir", no_space),
-        (checkpoint.tempfile, "TemporaryDirectory", no_space),
+        (checkpoint, "hidden_folder", no_space),
     ],
     ids=["weights", "half the weights", "description", "description's file", "folder", "hidden folder"],
 )
