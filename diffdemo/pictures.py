@@ -38,7 +38,7 @@ def find_pictures(folder: Path) -> list[Path]:
     for parent, _, names in os.walk(folder):
         found += [Path(parent, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
     if not found:
-        raise DataError(f"The class folder {folder} has no pictures ({', '.join(SUFFIXES)}).")
+        raise DataError(f"The folder {folder} has no pictures ({', '.join(SUFFIXES)}).")
     return sorted(found)
 
 
