@@ -84,6 +84,21 @@ def sample(
         str | None,
         typer.Option(metavar="G", help="How much the class counts, 0 to 20; 1 is no guidance.  [default: the model's]"),
     ] = None,
+    guidance_interval: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW,HIGH",
+            help="Guide only at noise levels LOW < sigma <= HIGH, such as 0.3,5; all is everywhere.  [default: the "
+            "model's]",
+        ),
+    ] = None,
+    guide: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What it is guided away from: no-class, or weak-model where there is one.  [default: the model's]",
+        ),
+    ] = None,
     spacing: Annotated[
         str | None,
         typer.Option(
@@ -129,6 +144,8 @@ def sample(
         "steps": steps,
         "sampler": sampler,
         "guidance_scale": guidance,
+        "guidance_interval": guidance_interval,
+        "guide": guide,
         "spacing": spacing,
         "eta": eta,
         "variance": variance,

@@ -23,6 +23,7 @@ from diffdemo import validate
 from diffdemo.atomic import hidden_folder, write_atomically
 from diffdemo.diffusion import Diffusion
 from diffdemo.errors import CheckpointError, DiffdemoError
+from diffdemo.guidance import GUIDES, WEAK_MODEL, Guidance, parse_interval
 from diffdemo.registry import ModelSpec, spec
 from diffdemo.samplers import SAMPLERS
 from diffdemo.schedule import SPACINGS, NoiseSchedule
@@ -30,6 +31,8 @@ from diffdemo.schedule import SPACINGS, NoiseSchedule
 FORMAT = 1
 SHARD_BYTES = 15 * 2**20  # hosts of model repositories are unhappy with larger files
 CONFIG = "config.json"
+GUIDE = "guide"  # folder of a weaker version of the model, a checkpoint of its own: see `diffdemo.guidance`
+GUIDE_CONFIG = f"{GUIDE}/{CONFIG}"  # whose hash stands for the guide's: it names those of its weights
 MAP = "map.safetensors"  # of the latent space, see `diffdemo.latent_map`: no weights, and a checkpoint may lack it
 
 
@@ -43,11 +46,12 @@ class CheckpointInfo:
         diffusion: {"schedule": arguments of NoiseSchedule, "prediction": name}.
         classes: names of the classes the network is conditioned on, in the order of its labels.
         parameters: number of weights.
-        defaults: {"sampler", "steps", "guidance_scale"} that show the model well; "spacing" too, if not trailing.
+        defaults: {"sampler", "steps", "guidance_scale"} that show the model well; "spacing", "guidance_interval" and
+            "guide" too, if they are others than trailing, everywhere and no-class.
         training: images_seen, minutes, hardware, images_per_second, command and the loss reached; started_from, the
             same of the weights that it began with, if it did.
         metrics: measured quality figures, by name.
-        files: {file: SHA-256} of the weights, and of the map of the latent space if there is one.
+        files: {file: SHA-256} of the weights, and of the map of the latent space and the guide if there are any.
     """
 
     key: str
@@ -79,9 +83,36 @@ class CheckpointInfo:
         """How the steps of a run are spaced where nothing else is asked for."""
         return self.defaults.get("spacing", SPACINGS[0])
 
+    @property
+    def guidance(self) -> Guidance:
+        """How a run is guided where nothing else is asked for."""
+        asked = self.defaults
+        interval, guide = parse_interval(asked.get("guidance_interval")), asked.get("guide", GUIDES[0])
+        return Guidance(float(asked["guidance_scale"]), interval, guide)
+
+    @property
+    def has_guide(self) -> bool:
+        """Whether a weaker version of the model lies in the checkpoint, to guide it."""
+        return GUIDE_CONFIG in self.files
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """{file: SHA-256} of the model's own weights."""
+        return weights_among(self.files)
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule the network was trained with."""
+        return NoiseSchedule(**self.diffusion["schedule"])
+
     def build_diffusion(self) -> Diffusion:
         """The schedule and prediction type the network was trained with."""
-        return Diffusion(NoiseSchedule(**self.diffusion["schedule"]), self.diffusion["prediction"])
+        return Diffusion(self.schedule, self.diffusion["prediction"])
+
+
+def weights_among(files: Mapping[str, str]) -> dict[str, str]:
+    """Those of a description's files that hold weights of its own network."""
+    return {name: digest for name, digest in files.items() if name not in (MAP, GUIDE_CONFIG)}
 
 
 def sha256(path: Path) -> str:
@@ -204,17 +235,19 @@ def _check_parts(info: CheckpointInfo) -> None:
         raise ValueError("classes are not all names")
     validate.choice("sampler", info.defaults["sampler"], list(SAMPLERS))
     validate.steps(info.defaults["steps"], info.build_diffusion().schedule.steps)
-    validate.real_number("guidance_scale", info.defaults["guidance_scale"], 0, validate.MAX_GUIDANCE)
     validate.choice("spacing", info.spacing, SPACINGS)
+    asked = info.guidance
+    validate.real_number("guidance_scale", asked.scale, 0, validate.MAX_GUIDANCE)
+    if validate.choice("guide", asked.guide, GUIDES) == WEAK_MODEL and not info.has_guide:
+        raise ValueError(f"the guide is {WEAK_MODEL}, and files names none")
 
 
 def load_weights(folder: Path, info: CheckpointInfo) -> dict[str, Tensor]:
     """The weights of a checkpoint as float32, verified against the hashes and settings in its description."""
     weights = {}
-    for name in info.files:
-        if name != MAP:
-            tensors, _ = read_tensors(folder, info, name)
-            weights.update({key: tensor.float() for key, tensor in tensors.items()})
+    for name in weights_among(info.files):
+        tensors, _ = read_tensors(folder, info, name)
+        weights.update({key: tensor.float() for key, tensor in tensors.items()})
     return weights
 
 
@@ -235,6 +268,16 @@ def read_tensors(folder: Path, info: CheckpointInfo, name: str) -> tuple[dict[st
     if identity != json.loads(json.dumps(info.identity, default=list)):
         raise CheckpointError(f"{Path(folder) / CONFIG} does not belong to {path.name}: one was edited; restore both.")
     return tensors, header
+
+
+def guide_folder(folder: Path, info: CheckpointInfo) -> Path:
+    """Where the guide of a checkpoint that has one lies, a checkpoint itself; CheckpointError if it is another one."""
+    path = Path(folder) / GUIDE_CONFIG
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; restore the checkpoint or install the guide again.")
+    if sha256(path) != info.files[GUIDE_CONFIG]:
+        raise CheckpointError(f"{path} was changed (its SHA-256 differs); restore it or install the guide again.")
+    return path.parent
 
 
 def add_tensors(folder: Path, name: str, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> CheckpointInfo:

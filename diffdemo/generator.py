@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from diffdemo import validate
-from diffdemo.checkpoint import CheckpointInfo, load_network
+from diffdemo.checkpoint import CheckpointInfo, guide_folder, load_network
 from diffdemo.device import autocast, choose_device
 from diffdemo.diffusion import eps_from_x0
 from diffdemo.errors import CheckpointError
+from diffdemo.guidance import WEAK_MODEL
+from diffdemo.request import ANY, SamplingRequest
 from diffdemo.samplers import SAMPLERS, SeededNoise, Step
-from diffdemo.schedule import SPACINGS
 
 BATCH = 64  # images denoised at once; bounds memory, and changes pictures by rounding at most
 
@@ -61,8 +63,9 @@ class Generator:
         if self.device.type != "mps":
             self.network = self.network.to(memory_format=torch.channels_last)
         self.compiled = compile
-        self._denoiser = torch.compile(self.network) if compile else self.network
+        self._denoiser = torch.compile(self.network, dynamic=False) if compile else self.network
         self.diffusion = info.build_diffusion().to(self.device)
+        self.guide: Generator | None = None
 
     @staticmethod
     def for_network(
@@ -85,7 +88,9 @@ class Generator:
         """Load and verify a checkpoint; CheckpointError says what is wrong with it."""
         chosen = choose_device(str(device))
         network, info = load_network(Path(folder))
-        return Generator.for_network(network, info, chosen, precision, compile)
+        generator = Generator.for_network(network, info, chosen, precision, compile)
+        generator.guide = generator._load_guide(Path(folder))
+        return generator
 
     def load(self, folder: str | Path) -> None:
         """Go on with the weights of another checkpoint of the same network, which need not be compiled again.
@@ -98,6 +103,19 @@ class Generator:
             raise CheckpointError(f"{folder} holds another network than the {self.key} that is loaded.")
         self.network.load_state_dict(network.state_dict())
         self.info = info
+        self.guide = self._load_guide(Path(folder))
+
+    def _load_guide(self, folder: Path) -> "Generator | None":
+        """The weaker version of this model that its checkpoint holds, if it does."""
+        if not self.info.has_guide:
+            return None
+        of = guide_folder(folder, self.info)
+        guide = Generator.from_folder(of, self.device, self.precision, self.compiled)
+        if (guide.key, guide.classes, guide.shape) != (self.key, self.classes, self.shape):
+            raise CheckpointError(f"{of} is no weaker version of the {self.key} beside it; restore both.")
+        if guide.diffusion.schedule != self.diffusion.schedule:
+            raise CheckpointError(f"{of} has another noise schedule than {folder}; install another guide.")
+        return guide
 
     @property
     def key(self) -> str:
@@ -140,32 +158,31 @@ class Generator:
         """Keep a guess of x0 where clean examples are: pixels lie in [-1, 1]."""
         return x0.clamp(-1, 1)
 
-    def sample(self, class_name: str | Sequence[str | None] | None = None, **settings) -> np.ndarray:
+    def sample(
+        self,
+        class_name: str | Sequence[str | None] | None = None,
+        *,
+        start: tuple[Tensor, int] | None = None,
+        **settings,
+    ) -> np.ndarray:
         """Draw pictures: (N, H, W, 3) uint8 in the order of `seeds`. Arguments and errors as for `denoise`."""
-        seeds, start = validate.seeds(settings.pop("seeds", [0])), settings.pop("start", None)
-        names = self._names(class_name, len(seeds))
-        if start is not None:
-            self._checked(start, len(seeds))
-        parts = [slice(start, start + BATCH) for start in range(0, len(seeds), BATCH)]
-        # All runs are made, and so checked, before the first of them begins.
-        runs = [
-            self.denoise(names[part], seeds=seeds[part], start=start and (start[0][part], start[1]), **settings)
-            for part in parts
-        ]
+        asked = self._checked(class_name, start, settings)
+        parts = [slice(first, first + BATCH) for first in range(0, len(asked.seeds), BATCH)]
+        runs = [self.run(asked.part(part), start and (start[0][part], start[1])) for part in parts]
         # A deque of one forgets each step as the next one comes: a thousand of them would fill the memory.
         return np.concatenate([self.images(deque(run, maxlen=1)[0].x_prev) for run in runs])
+
+    def request(self, class_name: str | Sequence[str | None] | None = None, **settings) -> SamplingRequest:
+        """These settings of `denoise`, checked and with the checkpoint's defaults filled in; errors are those of it."""
+        self.require_denoiser()
+        return SamplingRequest.of(self.info, class_name, **settings)
 
     def denoise(
         self,
         class_name: str | Sequence[str | None] | None = None,
         *,
-        steps: int | None = None,
-        seeds: Sequence[int] = (0,),
-        sampler: str | None = None,
-        guidance_scale: float | None = None,
         start: tuple[Tensor, int] | None = None,
-        spacing: str | None = None,
-        **options,
+        **settings,
     ) -> Iterator[Step]:
         """Denoise step by step, one image for each seed, and yield every `Step`; `images` makes pictures of its states.
 
@@ -173,85 +190,53 @@ class Generator:
 
         Args:
             class_name: a class for all images, or one for each; None and "any" are no class.
-            steps: 1 to the schedule's length (1000), or to t + 1 with a `start` at t.
-            seeds: whole numbers from 0 to 2^64 - 1; image k depends on seeds[k] alone, and on
-                how many others it is drawn with no more than rounding does.
-            sampler: "ddpm", "ddim", "dpmpp" or "heun".
-            guidance_scale: 0 to 20. With w, x0 = x0(no class) + w (x0(class) - x0(no class)), which is the
-                classifier-free guidance of Ho and Salimans 2022 (https://arxiv.org/abs/2207.12598) counted so that 1
-                is none.
             start: (x_t, t) to start there and not with noise at T - 1: states (N, *shape), one for each seed, at the
                 training step t, 0 to T - 1; see `diffdemo.forward`. What a sampler draws later comes from the seeds.
-            spacing: "trailing" or "karras", see `NoiseSchedule.timesteps`.
-            options: `eta` for ddim, `variance` for ddpm.
+            settings: what is asked for besides.
+
+                - seeds: whole numbers from 0 to 2^64 - 1; image k depends on seeds[k] alone, and on how many others it
+                  is drawn with no more than rounding does. One image of seed 0 if left out.
+                - steps: 1 to the schedule's length (1000), or to t + 1 with a `start` at t.
+                - sampler: "ddpm", "ddim", "dpmpp" or "heun".
+                - guidance_scale: 0 to 20; 1 is none, see `diffdemo.guidance`.
+                - guidance_interval: (low, high), guided are steps with low < sigma <= high; "all" is everywhere.
+                - guide: "no-class" or "weak-model", whose guess is the worse one.
+                - spacing: "trailing" or "karras", see `NoiseSchedule.timesteps`.
+                - eta of ddim, variance of ddpm.
 
         Raises:
             RequestError: a setting is out of range or unknown.
         """
-        self.require_denoiser()
-        defaults = self.info.defaults
-        seeds = validate.seeds(seeds)
-        labels = [validate.class_index(n, self.classes, self.key) for n in self._names(class_name, len(seeds))]
-        most = self.diffusion.schedule.steps
-        if start is not None:
-            most = 1 + self._checked(start, len(seeds))
-        count = min(defaults["steps"], most) if steps is None else validate.steps(steps, most)
-        name = validate.choice("sampler", defaults["sampler"] if sampler is None else sampler, list(SAMPLERS))
-        spacing = validate.choice("spacing", self.info.spacing if spacing is None else spacing, SPACINGS)
-        options = validate.sampler_options(name, options) | {"spacing": spacing}
-        if guidance_scale is None:
-            guidance_scale = defaults["guidance_scale"]
-        scale = validate.guidance_scale(guidance_scale, self.classes, self.key)
-        return self._run(SAMPLERS[name], count, seeds, labels, scale, start, options)
+        return self.run(self._checked(class_name, start, settings), start)
 
-    def _checked(self, start: tuple[Tensor, int], count: int) -> int:
-        x_t, t = start
-        if tuple(x_t.shape) != (count, *self.shape):
-            raise validate.RequestError(
-                f"A run of {self.key} starts with states {(count, *self.shape)}, one a seed, not {tuple(x_t.shape)}."
-            )
-        return validate.whole_number("t", t, 0, self.diffusion.schedule.steps - 1)
-
-    def _names(self, class_name: str | Sequence[str | None] | None, count: int) -> list[str | None]:
-        if class_name is None or isinstance(class_name, str):
-            return [class_name] * count
-        if len(class_name) != count:
-            raise validate.RequestError(f"There must be one class for each seed: {len(class_name)} for {count}.")
-        return list(class_name)
-
-    def _run(self, sampler, steps, seeds, labels, scale, start, options) -> Iterator[Step]:
-        noise = SeededNoise(seeds, self.shape, self.device)
-        predict = self._predictor(labels, scale)
+    def run(self, asked: SamplingRequest, start: tuple[Tensor, int] | None = None) -> Iterator[Step]:
+        """Denoise what `request` has checked, and yield every `Step`, whose `nfe` counts what guidance takes, too."""
+        noise = SeededNoise(asked.seeds, self.shape, self.device)
+        predict = Predictor(self, asked)
         # The seeds' first draw is taken even if unused: it may be the very noise that is in x_t.
         x_t, first = noise(), None
         if start is not None:
             x_t, first = start[0].to(self.device), int(start[1])
-        run = sampler(predict, x_t, self.diffusion.schedule, steps, noise, first, **options)
+        schedule = self.diffusion.schedule
+        steps = SAMPLERS[asked.sampler](predict, x_t, schedule, asked.steps, noise, first, **asked.options)
         while True:
             with torch.inference_mode():  # not around the yield: it would stay switched on in the caller
-                step = next(run, None)
+                step = next(steps, None)
             if step is None:
                 return
-            yield step
+            yield replace(step, nfe=predict.nfe, guide_nfe=predict.guide_nfe)
 
-    def _predictor(self, labels: list[int | None], scale: float):
-        null = len(self.classes)
-        label = torch.tensor([null if k is None else k for k in labels], device=self.device)
-        nothing = torch.full_like(label, null)
-        guided = scale != 1 and bool((label != nothing).any())
-
-        def predict(x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
-            steps = torch.full((len(x_t),), t, device=self.device)
-            if guided:
-                both = self.predict_x0(torch.cat([x_t, x_t]), torch.cat([steps, steps]), torch.cat([label, nothing]))
-                with_class, without = both.chunk(2)
-                x0 = without + scale * (with_class - without)
-            else:
-                x0 = self.predict_x0(x_t, steps, label)
-            x0 = self.bound(x0)
-            return x0, eps_from_x0(x_t, x0, self.diffusion.alpha_bar(steps, x_t))
-
-        return predict
+    def _checked(self, class_name, start: tuple[Tensor, int] | None, settings: dict) -> SamplingRequest:
+        if start is None:
+            return self.request(class_name, **settings)
+        x_t, t = start
+        t = validate.whole_number("t", t, 0, self.diffusion.schedule.steps - 1)
+        asked = self.request(class_name, most=t + 1, **settings)
+        if tuple(x_t.shape) != (wanted := (len(asked.seeds), *self.shape)):
+            raise validate.RequestError(
+                f"A run of {self.key} starts with states {wanted}, one a seed, not {tuple(x_t.shape)}."
+            )
+        return asked
 
     def predict_x0(self, x_t: Tensor, steps: Tensor, label: Tensor) -> Tensor:
         """The network's own guess of x0, (N, *shape), without guidance and bounds.
@@ -263,3 +248,43 @@ class Generator:
         """
         with autocast(self.device, self.precision):
             return self.diffusion.denoise(self._denoiser, x_t, steps, label)
+
+
+class Predictor:
+    """What a sampler is given: `predict(x_t, t)` of a request, guided as it asks for.
+
+    Attributes:
+        nfe: network evaluations for each image so far, those of the worse guess among them.
+        guide_nfe: those of the worse guess.
+    """
+
+    def __init__(self, generator: Generator, asked: SamplingRequest):
+        self.generator, self.guidance = generator, asked.guidance
+        self._schedule = generator.diffusion.schedule
+        null, classes = len(generator.classes), generator.classes
+        labels = [null if name == ANY else classes.index(name) for name in asked.classes]
+        self._label = torch.tensor(labels, device=generator.device)
+        self._nothing = torch.full_like(self._label, null)
+        self._guided = asked.guided
+        self.nfe = self.guide_nfe = 0
+
+    def __call__(self, x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        """(x0, eps), shaped like x_t, (N, *shape), at the training step t."""
+        steps = torch.full((len(x_t),), t, device=x_t.device)
+        guided = self._guided and self.guidance.at(float(self._schedule.sigma[t])) != 1
+        self.nfe += 1 + guided
+        self.guide_nfe += guided
+        x0 = self.generator.bound(self.guess(x_t, steps, guided))
+        return x0, eps_from_x0(x_t, x0, self.generator.diffusion.alpha_bar(steps, x_t))
+
+    def guess(self, x_t: Tensor, steps: Tensor, guided: bool) -> Tensor:
+        """x0, shaped like x_t, (N, *shape), at the training steps, (N,), before it is kept within bounds."""
+        generator = self.generator
+        if not guided:
+            return generator.predict_x0(x_t, steps, self._label)
+        if self.guidance.guide == WEAK_MODEL:
+            weak = generator.guide.predict_x0(x_t, steps, self._label)
+            return self.guidance.combine(generator.predict_x0(x_t, steps, self._label), weak)
+        labels = torch.cat([self._label, self._nothing])
+        both = generator.predict_x0(torch.cat([x_t, x_t]), torch.cat([steps, steps]), labels)
+        return self.guidance.combine(*both.chunk(2))

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from diffdemo.checkpoint import MAP
+from diffdemo.checkpoint import weights_among
 from diffdemo.errors import RequestError
+from diffdemo.guidance import EVERYWHERE, NO_CLASS, Guidance, parse_interval
+from diffdemo.request import SamplingRequest
 
 # By the column that curves are over: what people call it, and the file with the table.
 LABELS = {"steps": "denoising steps", "guidance_scale": "guidance", "images": "images seen"}
 TABLES = {"steps": "quality_steps.csv", "guidance_scale": "quality_guidance.csv", "images": "quality_training.csv"}
 OVER_TRAINING = "images"  # each point has weights of its own, the last one those of the checkpoint
 # The columns that say how a row's pictures were made and measured; figures compare where all these are the same.
-SETTINGS = ("sampler", "steps", "spacing", "guidance_scale", "n", "first_seed", "sampled_on")
-SETTINGS += ("weights", "reference", "classifier")
+SETTINGS = ("sampler", "steps", "spacing", "guidance_scale", "guidance_interval", "guide", "n", "first_seed")
+SETTINGS += ("sampled_on", "weights", "reference", "classifier")
 FIGURES = {"frechet_distance": "Fréchet distance", "class_agreement": "Class agreement"}
 
 
@@ -75,10 +77,8 @@ def read_curves(folder: Path, x: str, weights: str = "") -> list[Curves]:
         ]
 
 
-def measured_at(
-    folder: Path, weights: str, sampler: str, steps: int, guidance_scale: float, spacing: str
-) -> Mapping[str, str] | None:
-    """The row of these weights and settings in a checkpoint's tables over steps and guidance; None if there is none.
+def measured_at(folder: Path, weights: str, asked: SamplingRequest) -> Mapping[str, str] | None:
+    """The row of these weights and such runs in a checkpoint's tables over steps and guidance; None if there is none.
 
     Raises:
         RequestError: a table cannot be read.
@@ -86,10 +86,16 @@ def measured_at(
     for x in ("steps", "guidance_scale"):
         with _readable(folder / TABLES[x]) as rows:
             for row in rows:
-                alike = (row["weights"], row["sampler"], row["spacing"]) == (weights, sampler, spacing)
-                if alike and (int(row["steps"]), float(row["guidance_scale"])) == (steps, guidance_scale):
+                alike = (row["weights"], row["sampler"], row["spacing"]) == (weights, asked.sampler, asked.spacing)
+                if alike and int(row["steps"]) == asked.steps and _guidance(row) == asked.guidance:
                     return row
     return None
+
+
+def _guidance(row: Mapping[str, str]) -> Guidance:
+    # a table that knows nothing of intervals and guides was measured without
+    interval, guide = row.get("guidance_interval") or EVERYWHERE, row.get("guide") or NO_CLASS
+    return Guidance(float(row["guidance_scale"]), parse_interval(interval), guide.split()[0])
 
 
 @contextmanager
@@ -110,8 +116,8 @@ def shared_settings(x: str) -> list[str]:
 
 
 def weights_of(files: Mapping[str, str]) -> str:
-    """What the column `weights` says of a checkpoint with these `files` {name: SHA-256}; a map is no weights."""
-    return "+".join(str(digest)[:8] for name, digest in files.items() if name != MAP)
+    """What the column `weights` says of a checkpoint with these `files` {name: SHA-256}: only weights count."""
+    return "+".join(str(digest)[:8] for digest in weights_among(files).values())
 
 
 def _samplers(rows: list[dict], x: str, figure: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:

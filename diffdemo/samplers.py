@@ -32,7 +32,8 @@ class Step:
         x0: (N, ...) the guess of the clean sample from x_t.
         x_prev: (N, ...) the state after the step; after the last one it is the sample itself.
         snr: signal-to-noise ratio of x_t.
-        nfe: network evaluations up to here.
+        nfe: network evaluations for each sample up to here.
+        guide_nfe: those of them that were guidance's; a sampler alone has none.
     """
 
     index: int
@@ -42,6 +43,7 @@ class Step:
     x_prev: Tensor
     snr: float
     nfe: int
+    guide_nfe: int = 0
 
 
 def _visits(

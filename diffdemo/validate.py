@@ -65,7 +65,7 @@ def consecutive_seeds(first: object, count: object, most: int = 50_000) -> list[
 def choice(name: str, value: object, choices: Sequence[str]) -> str:
     """One of several names."""
     if value not in choices:
-        raise RequestError(f"There is no {name} {_shown(value)}; choose one of: {', '.join(choices)}.")
+        raise RequestError(f"There is no {name} {shown(value)}; choose one of: {', '.join(choices)}.")
     return value
 
 
@@ -77,16 +77,8 @@ def class_index(value: str | None, classes: Sequence[str], key: str) -> int | No
     if value is None or value == "any":
         return None
     if not classes:
-        raise RequestError(f"{key} is unconditional and takes no class, not {_shown(value)}; leave the class out.")
+        raise RequestError(f"{key} is unconditional and takes no class, not {shown(value)}; leave the class out.")
     return list(classes).index(choice("class", value, classes))
-
-
-def guidance_scale(value: object, classes: Sequence[str], key: str) -> float:
-    """A guidance scale; an unconditional model has only 1."""
-    number = real_number("guidance", value, 0, MAX_GUIDANCE)
-    if number != 1 and not classes:
-        raise RequestError(f"{key} is unconditional and takes no guidance but 1, not {number:g}.")
-    return number
 
 
 def sampler_options(sampler: str, options: Mapping[str, object]) -> dict[str, object]:
@@ -105,9 +97,10 @@ def sampler_options(sampler: str, options: Mapping[str, object]) -> dict[str, ob
 
 
 def _instead(value: object) -> str:
-    return "; there is none" if value is None or value == "" else f", not {_shown(value)}"
+    return "; there is none" if value is None or value == "" else f", not {shown(value)}"
 
 
-def _shown(value: object) -> str:
-    shown = repr(value) if isinstance(value, str) else str(value)
-    return shown if len(shown) <= 40 else shown[:37] + "..."
+def shown(value: object) -> str:
+    """A value as an error quotes it: text in quotation marks, and not too much of anything."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -76,7 +76,7 @@ def test_the_same_request_gives_the_same_bytes(model):
 def test_sample_is_the_last_state_of_denoise(model):
     settings = {"steps": 4, "seeds": [3, 4], "sampler": "heun"}
     run = list(model.denoise("ship", **settings))
-    assert len(run) == 4 and run[-1].nfe == 7
+    assert len(run) == 4 and (run[-1].nfe, run[-1].guide_nfe) == (14, 7)
     assert torch.equal(run[0].x_t, SeededNoise([3, 4], (3, 32, 32))())
     assert np.array_equal(model.sample("ship", **settings), to_images(run[-1].x_prev))
 
@@ -228,7 +228,7 @@ def test_a_long_list_of_states_is_denoised_in_parts(model, monkeypatch):
 
 
 def test_sampling_forgets_each_step_as_the_next_one_comes(model, monkeypatch):
-    original, steps, kept = model.denoise, [], []
+    original, steps, kept = model.run, [], []
 
     def watched(*arguments, **settings):
         for step in original(*arguments, **settings):
@@ -236,7 +236,7 @@ def test_sampling_forgets_each_step_as_the_next_one_comes(model, monkeypatch):
             kept.append(sum(reference() is not None for reference in steps))
             yield step
 
-    monkeypatch.setattr(model, "denoise", watched)
+    monkeypatch.setattr(model, "run", watched)
     model.sample("cat", seeds=[1], steps=30, sampler="ddim")
     assert len(kept) == 30 and max(kept) <= 3
 

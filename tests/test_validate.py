@@ -8,6 +8,7 @@ from sentences import refused
 
 from diffdemo import validate
 from diffdemo.errors import RequestError
+from diffdemo.guidance import checked_guidance
 
 anything = st.one_of(
     st.text(max_size=30),
@@ -39,6 +40,10 @@ def test_the_largest_seed_keeps_all_of_its_bits(value):
     assert validate.seeds([value, 2**53 + 1, np.int64(2**53 + 1)]) == [2**64 - 1, 2**53 + 1, 2**53 + 1]
 
 
+def guided(scale, classes=("cat",), interval="all", guide="no-class", weak=False):
+    return checked_guidance(scale, interval, guide, key="m", classes=classes, has_weak_model=weak)
+
+
 @settings(deadline=None)
 @given(anything)
 def test_anything_at_all_is_either_in_range_or_refused(value):
@@ -49,7 +54,9 @@ def test_anything_at_all_is_either_in_range_or_refused(value):
         (lambda: validate.steps(value), lambda n: 1 <= n <= 1000),
         (lambda: validate.choice("sampler", value, ["ddim", "heun"]), lambda name: name in ("ddim", "heun")),
         (lambda: validate.class_index(value, ("cat", "dog"), "m"), lambda k: k in (None, 0, 1)),
-        (lambda: validate.guidance_scale(value, ("cat",), "m"), lambda w: 0 <= w <= 20),
+        (lambda: guided(value), lambda guidance: 0 <= guidance.scale <= 20),
+        (lambda: guided(2, interval=value), lambda guidance: guidance.at(1e9) in (1, 2)),
+        (lambda: guided(2, guide=value), lambda guidance: guidance.guide == "no-class"),
         (lambda: validate.sampler_options("ddim", {"eta": value}), lambda options: 0 <= options["eta"] <= 1),
         (lambda: validate.consecutive_seeds(value, 3), lambda s: len(s) == 3),
         (lambda: validate.consecutive_seeds(3, value, most=10), lambda s: 1 <= len(s) <= 10),
@@ -114,12 +121,12 @@ def test_classes_have_the_label_of_their_place_and_any_is_none():
 
 def test_an_unconditional_model_has_no_class_and_no_guidance():
     assert validate.class_index(None, (), "m") is None and validate.class_index("any", (), "m") is None
-    assert validate.guidance_scale(1, (), "m") == 1.0
+    assert guided(1, ()).scale == 1.0
     with refused(RequestError, "m is unconditional and takes no class, not 'cat'"):
         validate.class_index("cat", (), "m")
     for scale in (0, 2.5):
         with refused(RequestError, f"m is unconditional and takes no guidance but 1, not {scale:g}"):
-            validate.guidance_scale(scale, (), "m")
+            guided(scale, ())
 
 
 def test_a_choice_that_is_none_names_those_there_are():

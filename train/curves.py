@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,10 +23,11 @@ from diffdemo.data import SPLITS
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.figures import save_figure
 from diffdemo.generator import Generator
+from diffdemo.guidance import WEAK_MODEL
 from diffdemo.quality_curves import LABELS, OVER_TRAINING, SETTINGS, TABLES, shared_settings, weights_of
 from diffdemo.samplers import SAMPLERS
 from train.drawn import Draw, computed_on
-from train.evaluate import COMPILE
+from train.evaluate import COMPILE, GUIDE_HELP, INTERVAL_HELP
 from train.flags import run_app
 from train.loop import SNAPSHOTS
 from train.quality import LEAST, Judge
@@ -110,7 +112,9 @@ def settings_of(point: Point, generator: Generator, judge: Judge, count: int) ->
         "sampler": draw.sampler,
         "steps": draw.steps,
         "spacing": draw.spacing,
-        "guidance_scale": draw.guidance_scale,
+        "guidance_scale": draw.guidance.scale,
+        "guidance_interval": draw.guidance.interval_text,
+        "guide": guide_of(generator, draw),
         "n": count,
         "first_seed": draw.seed,
         "sampled_on": computed_on(draw.identity(generator)),
@@ -120,10 +124,17 @@ def settings_of(point: Point, generator: Generator, judge: Judge, count: int) ->
     }
 
 
+def guide_of(generator: Generator, draw: Draw) -> str:
+    """Whose guess is the worse one; a weaker model by the beginning of its weights' hash."""
+    if draw.guidance.guide != WEAK_MODEL:
+        return draw.guidance.guide
+    return f"{WEAK_MODEL} {weights_of(generator.guide.info.files)}"
+
+
 def measure(point: Point, generator: Generator, judge: Judge, count: int, floor: dict, samples: Path) -> dict:
     """The second part of a row: cost and figures of `count` samples, kept in `samples`, and the `floor`'s figures."""
     draw = point.draw
-    if generator.info.files != point.info.files:
+    if generator.info.weights != point.info.weights:
         generator.load(point.folder)
     began = time.monotonic()
     pictures = draw.pictures(generator, samples / draw.name(generator) / "shards", count)
@@ -190,6 +201,8 @@ def main(
     training: Annotated[
         bool, typer.Option(help=f"The curve over training, if the folder holds a run's {SNAPSHOTS}.")
     ] = True,
+    guidance_interval: Annotated[str | None, typer.Option(help=INTERVAL_HELP)] = None,
+    guide: Annotated[str | None, typer.Option(help=GUIDE_HELP)] = None,
     spacing: Annotated[
         str | None, typer.Option(help="Of the steps: trailing or karras.  [default: the model's]")
     ] = None,
@@ -221,18 +234,17 @@ def main(
         torch.set_num_threads(threads)
     folder = catalog.find(model, checkpoints)
     generator = Generator.from_folder(folder, device, precision, compile_network)
+    asked = {"spacing": spacing, "guidance_interval": guidance_interval, "guide": guide}
+    draw = partial(Draw.of, generator, seed, **asked)
     draws: dict[str, list[Draw]] = {}  # by the column that curves are over
     if steps != "none":
         grid = itertools.product(entries("--samplers", samplers), entries("--steps", steps))
-        draws["steps"] = [Draw.of(generator, sampler, number, None, seed, spacing) for sampler, number in grid]
-    if guidance != "none" and generator.classes:
-        draws["guidance_scale"] = [
-            Draw.of(generator, None, None, scale, seed, spacing) for scale in entries("--guidance", guidance)
-        ]
+        draws["steps"] = [draw(sampler=sampler, steps=number) for sampler, number in grid]
+    if guidance != "none" and (generator.classes or generator.guide):
+        draws["guidance_scale"] = [draw(guidance_scale=scale) for scale in entries("--guidance", guidance)]
     curves = {x: [Point(folder, generator.info, draw) for draw in of_x] for x, of_x in draws.items()}
     if training and (folder / SNAPSHOTS).is_dir():
-        draw = Draw.of(generator, seed=seed, spacing=spacing)
-        curves[OVER_TRAINING] = [Point(*snapshot, draw) for snapshot in snapshots(folder)]
+        curves[OVER_TRAINING] = [Point(*snapshot, draw()) for snapshot in snapshots(folder)]
     if not curves:
         raise RequestError("There is no curve to measure; name --steps, or --guidance for a model with classes.")
     judge = Judge(data, load_splits(data, generator.info), reference, load_classifier(classifier, device), None)

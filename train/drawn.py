@@ -4,11 +4,13 @@ import contextlib
 import hashlib
 import io
 import json
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from diffdemo import validate
@@ -16,9 +18,10 @@ from diffdemo.atomic import write_atomically
 from diffdemo.checkpoint import write_json
 from diffdemo.data import IMAGE_SHAPE
 from diffdemo.errors import TrainingError
-from diffdemo.generator import Generator
+from diffdemo.generator import Generator, Predictor
+from diffdemo.guidance import WEAK_MODEL, Guidance
+from diffdemo.request import SamplingRequest
 from diffdemo.samplers import SAMPLERS
-from diffdemo.schedule import SPACINGS
 
 SHARD = (
     100  # pictures; also the batch, and shards are always drawn whole, so that a picture's bits depend on nothing else
@@ -31,57 +34,58 @@ class Draw:
     """Which samples: everything that their bits depend on, except for the model.
 
     Attributes:
-        sampler, steps, guidance_scale, spacing: as for `Generator.denoise`, with the checkpoint's defaults filled in.
+        sampler, steps, spacing, guidance: as in `SamplingRequest`, with the checkpoint's defaults filled in.
         seed: of the first picture; picture k has seed + k, and class k of the model's, counted round and round.
     """
 
     sampler: str
     steps: int
-    guidance_scale: float
+    spacing: str
+    guidance: Guidance
     seed: int
-    spacing: str = SPACINGS[0]
 
     @classmethod
-    def of(
-        cls,
-        generator: Generator,
-        sampler: str | None = None,
-        steps: object = None,
-        guidance: object = None,
-        seed: object = 0,
-        spacing: str | None = None,
-    ) -> "Draw":
-        """The draw with these settings; what is None is the checkpoint's default.
+    def of(cls, generator: Generator, seed: object = 0, **settings: object) -> "Draw":
+        """The draw with these settings of `Generator.denoise`; what is None is the checkpoint's default.
 
         Raises:
             RequestError: a setting is out of range or unknown. CheckpointError: the model cannot denoise.
         """
-        generator.require_denoiser()
-        defaults, most = generator.info.defaults, generator.diffusion.schedule.steps
-        return cls(
-            validate.choice("sampler", defaults["sampler"] if sampler is None else sampler, list(SAMPLERS)),
-            validate.steps(defaults["steps"] if steps is None else steps, most),
-            validate.guidance_scale(
-                defaults["guidance_scale"] if guidance is None else guidance, generator.classes, generator.key
-            ),
-            validate.consecutive_seeds(seed, 1)[0],
-            validate.choice("spacing", generator.info.spacing if spacing is None else spacing, SPACINGS),
-        )
+        asked = generator.request(seeds=validate.consecutive_seeds(seed, 1), **settings)
+        return cls(asked.sampler, asked.steps, asked.spacing, asked.guidance, asked.seeds[0])
 
     def identity(self, generator: Generator) -> dict:
         """What makes these samples these samples, for people and for `name`."""
+        guided_by = generator.guide if self.guidance.guide == WEAK_MODEL else None
         return {
             "model": generator.key,
-            "weights": generator.info.files,
+            "weights": generator.info.weights,
             "sampler": self.sampler,
             "steps": self.steps,
             "spacing": self.spacing,
-            "guidance_scale": self.guidance_scale,
+            "guidance_scale": self.guidance.scale,
+            "guidance_interval": self.guidance.interval_text,
+            "guide": self.guidance.guide,
+            "guide_weights": guided_by and guided_by.info.weights,
+            "nfe": self.evaluations(generator),
             "first_seed": self.seed,
             "precision": generator.precision,
             "device": generator.device.type,
             "compiled": generator.compiled,
         }
+
+    def request(self, generator: Generator, first: int, count: int) -> SamplingRequest:
+        """For `count` pictures from picture number `first` on."""
+        return generator.request(
+            self.class_names(generator, first + count)[first:],
+            seeds=[(self.seed + first + i) % (validate.MAX_SEED + 1) for i in range(count)],
+            sampler=self.sampler,
+            steps=self.steps,
+            spacing=self.spacing,
+            guidance_scale=self.guidance.scale,
+            guidance_interval=self.guidance.interval_text,
+            guide=self.guidance.guide,
+        )
 
     def name(self, generator: Generator) -> str:
         """A folder's name for these samples, such as attention_unet-1a2b3c4d5e6f."""
@@ -94,17 +98,13 @@ class Draw:
         return [classes[k % len(classes)] for k in range(count)]
 
     def evaluations(self, generator: Generator) -> int:
-        """Network evaluations that one picture takes, not counting the second half of a guided one."""
-        nothing = torch.zeros(1)
+        """Network evaluations that one picture takes, those of guidance included."""
+        predict, nothing = _Counted(generator, self.request(generator, 0, 1)), torch.zeros(1)
         run = SAMPLERS[self.sampler](
-            lambda x, t: (x, x),
-            nothing,
-            generator.diffusion.schedule,
-            self.steps,
-            lambda: nothing,
-            spacing=self.spacing,
+            predict, nothing, generator.diffusion.schedule, self.steps, lambda: nothing, spacing=self.spacing
         )
-        return [step.nfe for step in run][-1]
+        deque(run, maxlen=0)
+        return predict.nfe
 
     @staticmethod
     def _claim(path: Path, identity: dict) -> None:
@@ -132,27 +132,24 @@ class Draw:
         self._claim(folder / IDENTITY, self.identity(generator))
         shards = -(-count // SHARD)
         finished = {k: shard for k in range(shards) if (shard := _read(_path(folder, k))) is not None}
-        names = self.class_names(generator, shards * SHARD)
         bar = tqdm(
             total=shards * self.steps, initial=len(finished) * self.steps, unit="step", desc="samples", mininterval=1
         )
         with bar:
             for k in sorted(set(range(shards)) - finished.keys()):
-                first = k * SHARD
-                run = generator.denoise(
-                    names[first : first + SHARD],
-                    seeds=[(self.seed + first + i) % (validate.MAX_SEED + 1) for i in range(SHARD)],
-                    steps=self.steps,
-                    sampler=self.sampler,
-                    guidance_scale=self.guidance_scale,
-                    spacing=self.spacing,
-                )
-                for step in run:
+                for step in generator.run(self.request(generator, k * SHARD, SHARD)):
                     state = step.x_prev
                     bar.update()
                 finished[k] = generator.images(state)
                 _write(_path(folder, k), finished[k])
         return np.concatenate([finished[k] for k in range(shards)])[:count]
+
+
+class _Counted(Predictor):
+    """Counts evaluations without making any."""
+
+    def guess(self, x_t: Tensor, steps: Tensor, guided: bool) -> Tensor:
+        return x_t
 
 
 def computed_on(identity: dict) -> str:

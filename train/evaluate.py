@@ -29,6 +29,10 @@ from train.run import load_splits
 RUNS = Path("runs/evaluate")
 DEFAULT_COUNT = 5000
 COMPILE = "Compile the network: sampling is two to three times as fast, after half a minute of compiling."
+INTERVAL_HELP = (
+    "Guide only at noise levels low < sigma <= high, such as 0.3,5; all is everywhere.  [default: the model's]"
+)
+GUIDE_HELP = "What it is guided away from: no-class or weak-model.  [default: the model's]"
 MOST = 50_000
 # What --install writes into a checkpoint's config.json; the rest stays in evaluation.json, beside it.
 INSTALLED = ("fid", "frechet_distance", "kernel_distance", "precision", "recall", "class_agreement", "copying_share_5")
@@ -59,7 +63,7 @@ def install(result: dict, folder: Path) -> None:
         TrainingError: the checkpoint has other weights by now.
     """
     info = read_info(folder)
-    if info.files != result["drawn"]["weights"]:
+    if info.weights != result["drawn"]["weights"]:
         raise TrainingError(f"{folder} holds other weights than those that were evaluated; evaluate it again.")
     measured = {name: _record(name, result) for name in INSTALLED if result["figures"][name] is not None}
     if result["inception"] and not result["inception"]["standard"]:
@@ -132,6 +136,8 @@ def main(
     sampler: Annotated[str | None, typer.Option(help="ddim, ddpm, dpmpp or heun.  [default: the model's]")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 1000.  [default: the model's]")] = None,
     guidance: Annotated[float | None, typer.Option(help="0 to 20; 1 is none.  [default: the model's]")] = None,
+    guidance_interval: Annotated[str | None, typer.Option(help=INTERVAL_HELP)] = None,
+    guide: Annotated[str | None, typer.Option(help=GUIDE_HELP)] = None,
     spacing: Annotated[
         str | None, typer.Option(help="Of the steps: trailing or karras.  [default: the model's]")
     ] = None,
@@ -188,7 +194,16 @@ def main(
     else:
         folder = catalog.find(model, checkpoints)
         generator = Generator.from_folder(folder, device, precision, compile_network)
-        draw = Draw.of(generator, sampler, steps, guidance, seed, spacing)
+        draw = Draw.of(
+            generator,
+            seed,
+            sampler=sampler,
+            steps=steps,
+            spacing=spacing,
+            guidance_scale=guidance,
+            guidance_interval=guidance_interval,
+            guide=guide,
+        )
         count = count or DEFAULT_COUNT
         validate.consecutive_seeds(seed, count)
         drawn, names, kept = draw.identity(generator), draw.class_names(generator, count), generator.classes

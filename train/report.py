@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffdemo.errors import RequestError
+from diffdemo.guidance import NO_CLASS, Guidance, parse_interval
 from train.drawn import computed_on
 
 RESULT = "evaluation.json"
@@ -83,7 +84,9 @@ def how_drawn(result: dict) -> str:
     """The settings of the sampling, such as "dpmpp, 20 steps (karras), guidance 4, seeds 0 to 1999, cpu bf16"."""
     drawn = result["drawn"]
     last = drawn["first_seed"] + result["n"] - 1
-    settings = f"{drawn['sampler']}, {drawn['steps']} steps ({drawn['spacing']}), guidance {drawn['guidance_scale']:g}"
+    interval, guide = drawn.get("guidance_interval"), drawn.get("guide", NO_CLASS)
+    guidance = Guidance(drawn["guidance_scale"], parse_interval(interval), guide)
+    settings = f"{drawn['sampler']}, {drawn['steps']} steps ({drawn['spacing']}), {guidance}"
     return f"{settings}, seeds {drawn['first_seed']} to {last}, {computed_on(drawn)}"
 
 

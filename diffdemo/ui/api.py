@@ -20,18 +20,28 @@ SECONDS_BETWEEN_REPORTS = 0.5
 def connect(shelf: Shelf, recordings: Recordings) -> None:
     """Add `/generate` and `/save` to the page that is being built.
 
-    `/generate` (model, class_name, steps, seed, n, sampler, guidance) returns a gallery of the finished pictures as PNG
-    files, in the order of their seeds, and the settings with what the run took and how to repeat it. `/save` (format:
-    "png", "gif" or "mp4") returns a file of the client's last `/generate`, made of the frames of that run. Seeds beyond
-    2^53 must be sent as text; class, steps, sampler and guidance that are left out are the model's own. Wrong settings
-    raise the package's sentence. While a run goes on, the settings alone are sent now and then, so that a client can
-    cancel it.
+    `/generate` (model, class_name, steps, seed, n, sampler, guidance, interval, guide) returns a gallery of the
+    finished pictures as PNG files, in the order of their seeds, and the settings with what the run took and how to
+    repeat it. `/save` (format: "png", "gif" or "mp4") returns a file of the client's last `/generate`, made of the
+    frames of that run. Seeds beyond 2^53 must be sent as text; what is left out of the others is the model's own. Wrong
+    settings raise the package's sentence. While a run goes on, the settings alone are sent now and then, so that a
+    client can cancel it.
     """
     last = gr.State()
 
-    def run(model, class_name=None, steps=None, seed=None, n=None, sampler=None, guidance=None) -> Iterator[tuple]:
+    def run(
+        model,
+        class_name=None,
+        steps=None,
+        seed=None,
+        n=None,
+        sampler=None,
+        guidance=None,
+        interval=None,
+        guide=None,
+    ) -> Iterator[tuple]:
         with wiring.toasts():
-            asked = filled_in(shelf, model, class_name, steps, sampler, guidance)
+            asked = filled_in(shelf, model, class_name, steps, sampler, guidance, interval, guide)
             lane = start(shelf, model, **asked, seed=seed, count=n)
             for reports in finish([lane]):
                 yield gr.skip(), reports[0], gr.skip()
@@ -48,6 +58,8 @@ def connect(shelf: Shelf, recordings: Recordings) -> None:
         value("n", 1),
         text("sampler"),
         value("guidance"),
+        text("interval"),
+        text("guide"),
     ]
     endpoint("generate", run, inputs, [pictures("pictures"), gr.JSON(visible=False, label="settings"), last])
 

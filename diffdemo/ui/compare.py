@@ -29,7 +29,8 @@ FORMULAS = r"""
 Every run starts from the same $x_T \sim \mathcal N(0, 1)$, drawn from the seed. A sampler that adds noise on the way
 (DDPM) draws that from the seed too, so that it is the same in each step of runs of equal length.
 
-A run of $n$ steps evaluates the network $n$ times, with Heun up to $2n - 1$ times, and with guidance twice as often.
+A run of $n$ steps evaluates the network $n$ times, with Heun up to $2n - 1$ times, and once more wherever it is guided;
+by a weaker version, that is an evaluation of a smaller network.
 The map of the difference of two pictures $a$ and $b$ shows $\tfrac13 \sum_{c} |a_c - b_c|$ in each pixel, over its
 three colours $c$.
 """
@@ -45,13 +46,16 @@ class Side:
     sampler: gr.Radio
     steps: gr.Number
     guidance: gr.Number
+    interval: gr.Textbox
+    guide: gr.Radio
 
     def inputs(self) -> list:
-        return [self.model, self.steps, self.sampler, self.guidance]
+        """What describes the run, in the order of `compare_link.SETTINGS`."""
+        return [self.model, self.steps, self.sampler, self.guidance, self.interval, self.guide]
 
     def follow(self) -> list:
         """What another model changes, in the order of `_follow`."""
-        return [self.about, self.steps, self.sampler, self.guidance]
+        return [self.about, self.steps, self.sampler, self.guidance, self.interval, self.guide]
 
 
 @dataclass
@@ -125,21 +129,21 @@ def layout(shelf: Shelf) -> Controls:
 
 
 def _side(shelf: Shelf, key: str, name: str, sampler: str | None = None) -> Side:
-    settings, has_classes = first_settings_of(shelf, key), bool(shelf[key].classes)
+    settings = first_settings_of(shelf, key)
     with gr.Group(elem_classes="side", visible=name in NAMES[:FEWEST]) as group:
         model = gr.Radio(shelf.choices(), value=key, label=f"{name}: Model", elem_classes="queue-place")
         note = gr.Markdown(wiring.plain(about(shelf[key])), elem_classes="about")
         chosen = gr.Radio(wiring.SAMPLER_CHOICES, value=sampler or settings["sampler"], label=f"{name}: Sampler")
-        steps, guidance = wiring.steps_and_guidance(settings, has_classes, f"{name}: ")
-    return Side(group, model, note, chosen, steps, guidance)
+        of_run = wiring.steps_and_guidance(settings, shelf[key], f"{name}: ")
+    return Side(group, model, note, chosen, *of_run)
 
 
 def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
     """The finished comparison that is on display before the first click, and its name."""
     sides = []
     for key in map(shelf.pick, PAIR):
-        settings = first_settings_of(shelf, key)
-        sides.append((key, settings["steps"], settings["sampler"], settings["guidance"]))
+        settings = {"model": key, **first_settings_of(shelf, key)}
+        sides.append([settings[name] for name in compare_link.SETTINGS])
     shared = (first_settings_of(shelf, shelf.pick(PAIR[1]))["class_name"], FIRST_SEED, FIRST_COUNT, True)
     for lane in start(shelf, *shared, *sides):
         next(lane.steps)  # a network's first evaluation takes longer
@@ -149,10 +153,10 @@ def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
     return message, message["run"], *results(lanes, "", shelf.folder), compare_link.link(lanes, True)
 
 
-def _follow(shelf: Shelf, key: str, steps, sampler, guidance) -> list:
+def _follow(shelf: Shelf, key: str, steps, sampler, guidance, interval, guide) -> list:
     """Updates of one run's settings that belong to its model, in the order of `Side.follow`."""
-    shown = bool(shelf[key].classes)
-    return [wiring.plain(about(shelf[key])), steps, sampler, gr.update(value=guidance, visible=shown)]
+    guided = wiring.guidance_updates(shelf[key], guidance, interval, guide)
+    return [wiring.plain(about(shelf[key])), steps, sampler, *guided]
 
 
 def _size(runs: int) -> list:
@@ -171,7 +175,8 @@ def connect(
     opened = wiring.show_first(tab, showcase, showcase, [], outputs)
 
     def run(request: gr.Request, runs, pair, class_name, seed, count, linked, *values) -> Iterator[tuple]:
-        sides = [values[place : place + 4] for place in range(0, 4 * runs, 4)]
+        each = len(compare_link.SETTINGS)
+        sides = [values[each * place : each * (place + 1)] for place in range(runs)]
         with wiring.toasts(), stops.listening(wiring.visitor(request, "compare")) as halted:
             lanes = start(shelf, class_name, seed, count, linked, *sides)
             for message in stream(lanes, halted, wiring.time_limit()):
@@ -194,8 +199,8 @@ def connect(
 
     def choose(key: str, runs: int, class_name: str, *keys: str) -> list:
         asked = first_settings_of(shelf, key)
-        follow = _follow(shelf, key, asked["steps"], asked["sampler"], asked["guidance"])
-        return [*follow, classes_of(class_name, keys[:runs])]
+        del asked["class_name"]
+        return [*_follow(shelf, key, **asked), classes_of(class_name, keys[:runs])]
 
     def resize(change: int):
         def resized(runs: int, class_name: str, *keys: str) -> list:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from diffdemo import validate
+from diffdemo.guidance import number
 from diffdemo.ui.comparisons import FEWEST, NAMES, PAIR, start
 from diffdemo.ui.lanes import Lane
-from diffdemo.ui.settings import FIRST_COUNT, FIRST_SEED, first_settings_of, number
+from diffdemo.ui.settings import FIRST_COUNT, FIRST_SEED, first_settings_of
 from diffdemo.ui.shelf import Shelf
 
 TAB = "compare"
-SETTINGS = ("model", "steps", "sampler", "guidance")  # of one run; in a link with "_a", "_b", ... after them
+# Of one run; in a link with "_a", "_b", ... after them.
+SETTINGS = ("model", "steps", "sampler", "guidance", "interval", "guide")
 SHARED = ("class", "seed", "images", "linked")
 IN_A_LINK = [*SHARED, *(f"{setting}_{name.lower()}" for name in NAMES for setting in SETTINGS)]
 YES, NO = "yes", "no"
@@ -19,7 +21,7 @@ YES, NO = "yes", "no"
 
 @dataclass(frozen=True)
 class Comparison:
-    """The settings of a comparison, checked; `sides` are (model, steps, sampler, guidance) as `start` takes them."""
+    """The settings of a comparison, checked; `sides` are as `start` takes them, see SETTINGS."""
 
     class_name: str
     seed: str
@@ -34,8 +36,8 @@ def link(lanes: Sequence[Lane], linked: bool) -> str:
     query = {"tab": TAB, **dict(zip(SHARED, shared, strict=True))}
     for name, lane in zip(NAMES, lanes, strict=False):
         asked = lane.settings
-        values = (lane.model.key, asked["steps"], asked["sampler"], number(asked["guidance"]))
-        query |= {f"{setting}_{name.lower()}": value for setting, value in zip(SETTINGS, values, strict=True)}
+        asked = {"model": lane.model.key, **asked, "guidance": number(asked["guidance"])}
+        query |= {f"{setting}_{name.lower()}": asked[setting] for setting in SETTINGS}
     return "?" + urlencode(query)
 
 

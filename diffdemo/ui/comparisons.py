@@ -26,7 +26,7 @@ ACROSS = " and "
 
 
 def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *sides: Sequence) -> list[Lane]:
-    """Checked runs, one for each of `sides` (model, steps, sampler, guidance).
+    """Checked runs, one for each of `sides` (model, steps, sampler, guidance, interval, guide), the last two optional.
 
     Linked, all have the same seeds; otherwise B's seeds follow A's, C's follow B's, and so on.
     """
@@ -35,8 +35,8 @@ def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *side
         own = batches[0] if linked else validate.consecutive_seeds(batches[-1][-1] + 1, len(batches[0]))
         batches.append(own)
     return [
-        Lane.start(shelf[model], class_name, steps, sampler, guidance, seeds, f"{name}: ")
-        for name, (model, steps, sampler, guidance), seeds in zip(NAMES, sides, batches, strict=False)
+        Lane.start(shelf[model], class_name, *settings, seeds=seeds, prefix=f"{name}: ")
+        for name, (model, *settings), seeds in zip(NAMES, sides, batches, strict=False)
     ]
 
 
@@ -99,12 +99,11 @@ def _rows(figures: Sequence[list[tuple[str, str, str]]]) -> list[tuple[str, list
 
 def _of_such_runs(lane: Lane, checkpoints: Path) -> list[tuple[str, str, str]]:
     """What was measured at a run's very settings, with all classes in turn; nothing if it has none of the classes."""
-    asked, info = lane.settings, lane.model.info
-    if info.classes and asked["class_name"] == ANY:
+    asked, info = lane.asked, lane.model.info
+    if info.classes and asked.class_name == ANY:
         return []
-    settings = asked["sampler"], asked["steps"], asked["guidance"], info.spacing
     try:
-        row = measured_at(checkpoints / lane.model.key, weights_of(info.files), *settings)
+        row = measured_at(checkpoints / lane.model.key, weights_of(info.files), asked)
     except RequestError:  # which the Training tab shows
         return []
     return [

@@ -53,16 +53,20 @@ class Controls:
     sampler: gr.Radio
     steps: gr.Number
     guidance: gr.Number
+    interval: gr.Textbox
+    guide: gr.Radio
     seed: gr.Textbox
     level: gr.Number
 
     def inputs(self) -> list:
         """What a run takes, in its order."""
-        return [self.model, *self.follow()[1:], self.seed, self.source.picture, self.level]
+        named = [self.model, self.class_name, self.steps, self.sampler, self.guidance, self.interval, self.guide]
+        return [*named, self.seed, self.source.picture, self.level]
 
     def follow(self) -> list:
         """What another model changes."""
-        return [self.about, self.class_name, self.steps, self.sampler, self.guidance]
+        named = [self.class_name, self.steps, self.sampler, self.guidance, self.interval, self.guide]
+        return [self.about, *named]
 
 
 def layout(shelf: Shelf) -> Controls:
@@ -81,14 +85,14 @@ def layout(shelf: Shelf) -> Controls:
             note = gr.Markdown(wiring.plain(about(shelf[key])), elem_classes="about")
             toward = gr.Radio(shelf.classes(key), value=first["class_name"], label="Toward", visible=has_classes)
             sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
-            steps, guidance = wiring.steps_and_guidance(first, has_classes)
+            steps, *guided = wiring.steps_and_guidance(first, shelf[key])
             seed = gr.Textbox(FIRST_SEED, label="Seed of the noise", max_lines=1)
             level = gr.Number(FIRST_LEVEL, visible=False)
         with gr.Column(elem_classes="words"):
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    return Controls(run, stop, view, back, source, note, model, toward, sampler, steps, guidance, seed, level)
+    return Controls(run, stop, view, back, source, note, model, toward, sampler, steps, *guided, seed, level)
 
 
 def path(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object) -> Trajectory:
@@ -99,7 +103,17 @@ def path(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object) -> 
 
 
 def start(
-    shelf: Shelf, picture: np.ndarray | None, model: str, class_name: str | None, steps, sampler, guidance, seed, t
+    shelf: Shelf,
+    picture: np.ndarray | None,
+    model: str,
+    class_name: str | None,
+    steps,
+    sampler,
+    guidance,
+    seed,
+    t,
+    interval=None,
+    guide=None,
 ) -> Lane:
     """A checked run from level t of that picture's trajectory on; it takes at most t + 1 steps, for there are no more.
 
@@ -110,16 +124,10 @@ def start(
     t = trajectory.level(t).t
     steps = min(validate.steps(steps), t + 1)
     seeds = validate.seeds(seed)
-    lane = Lane.start(shelf[model], class_name, steps, sampler, guidance, seeds, f"From t = {t}: ")
-    asked, lane.origin = lane.settings, f"{name_of(picture, model, seed)}@{t}"
-    lane.steps = lane.model.denoise(
-        asked["class_name"],
-        steps=steps,
-        sampler=sampler,
-        guidance_scale=asked["guidance"],
-        seeds=seeds,
-        start=(trajectory.at(t), t),
-    )
+    settings = (class_name, steps, sampler, guidance, interval, guide)
+    lane = Lane.start(shelf[model], *settings, seeds=seeds, prefix=f"From t = {t}: ")
+    lane.origin = f"{name_of(picture, model, seed)}@{t}"
+    lane.steps = lane.model.run(lane.asked, (trajectory.at(t), t))
     return lane
 
 
@@ -165,10 +173,12 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
 
     first = wiring.Showcase(lambda: first_scene(shelf, examples()))
 
-    def run(model, class_name, steps, sampler, guidance, seed, asked, t, request: gr.Request) -> Iterator[dict]:
+    def run(
+        model, class_name, steps, sampler, guidance, interval, guide, seed, asked, t, request: gr.Request
+    ) -> Iterator[dict]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "forward")) as halted:
             picture = sources.picture_of(asked)
-            lane = start(shelf, picture, model, class_name, steps, sampler, guidance, seed, t)
+            lane = start(shelf, picture, model, class_name, steps, sampler, guidance, seed, t, interval, guide)
             yield from stream([lane], halted, wiring.time_limit())
 
     def unless_refused(show: Callable) -> Callable:
@@ -199,8 +209,7 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
             return choices, message if as_first else scene(shelf, picture, model, seed, t), back
 
     def choose(model: str) -> list:
-        asked = first_settings_of(shelf, model)
-        return generate.shown_settings(shelf, model, **asked, seed=gr.skip(), count=gr.skip())[1:6]
+        return generate.shown_with(shelf, model, **first_settings_of(shelf, model))
 
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
     of_scene = [controls.model, controls.seed, controls.source.picture, controls.level]

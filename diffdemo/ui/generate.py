@@ -32,9 +32,16 @@ $\hat\varepsilon = (x_t - \sqrt{\bar\alpha_t}\,\hat x_0) / \sqrt{1-\bar\alpha_t}
 of it back. In its simplest form (DDIM):
 $$x_s = \sqrt{\bar\alpha_s}\,\hat x_0 + \sqrt{1-\bar\alpha_s}\,\hat\varepsilon$$
 
-Guidance $w$ exaggerates what the class adds (Ho and Salimans 2022); $w = 1$ is none, and any other $w$ takes two
-network evaluations instead of one:
+Guidance $w$ exaggerates what the class adds (Ho and Salimans 2022); $w = 1$ is none, and a step with any other $w$
+takes two network evaluations instead of one:
 $$\hat x_0 = \hat x_0(\text{no class}) + w\,\bigl(\hat x_0(\text{class}) - \hat x_0(\text{no class})\bigr)$$
+
+Early on, in nothing but noise, it leaves little choice of picture, and late it has nothing left to decide: guiding only
+at the noise levels $\sigma_t = \sqrt{(1-\bar\alpha_t) / \bar\alpha_t}$ between costs less and keeps variety
+(Kynkäänniemi et al. 2024). In place of the guess without a class may stand that of a *weaker version* of the network,
+smaller and shorter trained: what it gets wrong, too, only worse, points away from where pictures are (autoguidance,
+Karras et al. 2024). That way a network that knows no classes can be guided:
+$$\hat x_0 = \hat x_0^{\text{weak}} + w\,\bigl(\hat x_0 - \hat x_0^{\text{weak}}\bigr)$$
 """
 
 
@@ -51,6 +58,8 @@ class Controls:
     sampler: gr.Radio
     steps: gr.Number
     guidance: gr.Number
+    interval: gr.Textbox
+    guide: gr.Radio
     seed: gr.Textbox
     count: gr.Slider
     examples: list[gr.Button]
@@ -59,7 +68,8 @@ class Controls:
 
     def inputs(self) -> list:
         """What `run` takes, in its order."""
-        return [self.model, self.class_name, self.steps, self.sampler, self.guidance, self.seed, self.count]
+        named = [self.model, self.class_name, self.steps, self.sampler, self.guidance]
+        return [*named, self.seed, self.count, self.interval, self.guide]
 
     def outputs(self) -> list:
         """What `run` yields, in its order."""
@@ -67,7 +77,8 @@ class Controls:
 
     def settings(self) -> list:
         """What `shown_settings` is for, in its order."""
-        return [self.model, self.about, *self.inputs()[1:]]
+        of_model = [self.about, self.class_name, self.steps, self.sampler, self.guidance, self.interval, self.guide]
+        return [self.model, *of_model, self.seed, self.count]
 
 
 def layout(shelf: Shelf, search: nearest.Search) -> Controls:
@@ -86,7 +97,7 @@ def layout(shelf: Shelf, search: nearest.Search) -> Controls:
             sampler = gr.Radio(
                 wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler", info=wiring.SAMPLER_INFO
             )
-            steps, guidance = wiring.steps_and_guidance(first, has_classes)
+            steps, *guided = wiring.steps_and_guidance(first, model)
             seed, count = wiring.noise_settings(FIRST_SEED, FIRST_COUNT)
         with gr.Column(elem_classes="words"):
             taken = souvenirs.layout()
@@ -97,7 +108,7 @@ def layout(shelf: Shelf, search: nearest.Search) -> Controls:
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    asked = (radio, note, classes, sampler, steps, guidance, seed, count)
+    asked = (radio, note, classes, sampler, steps, *guided, seed, count)
     return Controls(run, stop, view, *asked, tries, taken, copying)
 
 
@@ -106,19 +117,17 @@ def first_settings(shelf: Shelf) -> dict:
     return first_settings_of(shelf, shelf.pick(FAVOURITE))
 
 
-def shown_settings(shelf: Shelf, model: str, class_name: str, steps, sampler, guidance, seed, count) -> list:
+def shown_settings(shelf: Shelf, model: str, *, seed, count, **of_model) -> list:
     """Updates of the settings on the page, in the order of `Controls.settings`."""
-    has_classes = bool(shelf[model].classes)
-    return [
-        model,
-        wiring.plain(about(shelf[model])),
-        gr.update(choices=shelf.classes(model), value=class_name, visible=has_classes),
-        steps,
-        sampler,
-        gr.update(value=guidance, visible=has_classes),
-        seed,
-        count,
-    ]
+    return [model, *shown_with(shelf, model, **of_model), seed, count]
+
+
+def shown_with(shelf: Shelf, model: str, class_name: str, steps, sampler, guidance, interval=None, guide=None) -> list:
+    """Updates of what another model changes: what it is, class, steps, sampler, and how it is guided."""
+    of, usual = shelf[model], first_settings_of(shelf, model)
+    guided = wiring.guidance_updates(of, guidance, interval or usual["interval"], guide or usual["guide"])
+    classes = gr.update(choices=shelf.classes(model), value=class_name, visible=bool(of.classes))
+    return [wiring.plain(about(of)), classes, steps, sampler, *guided]
 
 
 def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
@@ -137,16 +146,18 @@ def connect(
 ) -> None:
     """Wire the tab; `page` shows the first run when it loads, and runs what its address asks for."""
 
-    def run(model, class_name, steps, sampler, guidance, seed, count, request: gr.Request) -> Iterator[tuple]:
+    def run(
+        model, class_name, steps, sampler, guidance, seed, count, interval, guide, request: gr.Request
+    ) -> Iterator[tuple]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, TAB)) as halted:
-            lane = start(shelf, model, class_name, steps, sampler, guidance, seed, count)
+            lane = start(shelf, model, class_name, steps, sampler, guidance, seed, count, interval, guide)
             for message in stream([lane], halted, wiring.time_limit()):
                 recordings.keep(message["run"], [lane])
                 yield message, *souvenirs.describe(message["run"], lane, shelf.folder)
 
     def choose(key: str) -> list:
         """All but the model itself, which may have changed again meanwhile."""
-        return shown_settings(shelf, key, **first_settings_of(shelf, key), seed=gr.skip(), count=gr.skip())[1:]
+        return [*shown_with(shelf, key, **first_settings_of(shelf, key)), gr.skip(), gr.skip()]
 
     def restore(request: gr.Request) -> list:
         with wiring.toasts():

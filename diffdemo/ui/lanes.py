@@ -8,9 +8,10 @@ import numpy as np
 
 from diffdemo import validate
 from diffdemo.generator import Generator
+from diffdemo.request import ANY, SamplingRequest
 from diffdemo.samplers import Step
 from diffdemo.ui.components.viewer import pack, pack_numbers
-from diffdemo.ui.shelf import ANY, title
+from diffdemo.ui.shelf import title
 
 SAMPLER_TITLES = {"dpmpp": "DPM-Solver++", "ddim": "DDIM", "ddpm": "DDPM", "heun": "Heun"}
 
@@ -21,8 +22,7 @@ class Lane:
 
     Attributes:
         model: the generator.
-        settings: class_name, steps, sampler and guidance as asked for, checked.
-        seeds: one for each image.
+        asked: what it is to draw, checked.
         steps: the run itself.
         prefix: put before the model's title on display.
         origin: of what state the run began with, if that is on display, too: its name there.
@@ -34,8 +34,7 @@ class Lane:
     """
 
     model: Generator
-    settings: dict
-    seeds: list[int]
+    asked: SamplingRequest
     steps: Iterator[Step]
     prefix: str = ""
     origin: str = ""
@@ -53,24 +52,42 @@ class Lane:
         steps: object,
         sampler: str,
         guidance: object,
+        interval: object = None,
+        guide: str | None = None,
+        *,
         seeds: list[int],
         prefix: str = "",
     ) -> "Lane":
-        """Check everything and start; RequestError says what is wrong."""
-        settings = {
-            "class_name": class_name or ANY,
-            "steps": validate.steps(steps),
-            "sampler": sampler,
-            "guidance": validate.guidance_scale(guidance, model.classes, model.key),
-        }
-        run = model.denoise(
-            settings["class_name"],
-            steps=settings["steps"],
-            sampler=sampler,
-            guidance_scale=settings["guidance"],
+        """Check everything and start; RequestError says what is wrong, and what is None is the checkpoint's own."""
+        asked = model.request(
+            class_name or ANY,
+            # of the page's fields, one that was emptied has None; only the last two may be left out
+            steps=validate.steps(steps),
+            sampler=validate.choice("sampler", sampler, list(SAMPLER_TITLES)),
+            guidance_scale=validate.real_number("guidance", guidance, 0, validate.MAX_GUIDANCE),
+            guidance_interval=interval or None,
+            guide=guide,
             seeds=seeds,
         )
-        return cls(model, settings, seeds, run, prefix)
+        return cls(model, asked, model.run(asked), prefix)
+
+    @property
+    def seeds(self) -> list[int]:
+        """One for each image."""
+        return list(self.asked.seeds)
+
+    @property
+    def settings(self) -> dict:
+        """What `start` must be given to repeat the run, but for the seeds."""
+        asked, guidance = self.asked, self.asked.guidance
+        return {
+            "class_name": asked.class_name,
+            "steps": asked.steps,
+            "sampler": asked.sampler,
+            "guidance": guidance.scale,
+            "interval": guidance.interval_text,
+            "guide": guidance.guide,
+        }
 
     def advance(self, shown: bool) -> dict | None:
         """Take a step; its frame if it is to be shown and there was a step left."""
@@ -99,12 +116,8 @@ class Lane:
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations for each image so far; with guidance each of the sampler's takes two."""
-        return self.last.nfe * (2 if self._guided else 1) if self.last else 0
-
-    @property
-    def _guided(self) -> bool:
-        return self.settings["class_name"] != ANY and self.settings["guidance"] != 1
+        """Network evaluations for each image so far, those of guidance included."""
+        return self.last.nfe if self.last else 0
 
     @property
     def ms_per_step(self) -> float:
@@ -114,7 +127,7 @@ class Lane:
     @property
     def total(self) -> int:
         """Number of steps of the whole run."""
-        return self.settings["steps"]
+        return self.asked.steps
 
     @property
     def finished(self) -> bool:
@@ -152,7 +165,7 @@ class Lane:
         }
 
     def _detail(self) -> str:
-        asked = self.settings
-        parts = [asked["class_name"]] if asked["class_name"] != ANY else []
-        parts += [SAMPLER_TITLES[asked["sampler"]], f"{asked['steps']} step{'s' * (asked['steps'] != 1)}"]
-        return ", ".join(parts + [f"guidance {asked['guidance']:g}"] * self._guided)
+        asked = self.asked
+        parts = [asked.class_name] if asked.class_name != ANY else []
+        parts += [SAMPLER_TITLES[asked.sampler], f"{asked.steps} step{'s' * (asked.steps != 1)}"]
+        return ", ".join(parts + [str(asked.guidance)] * asked.guided)

@@ -63,11 +63,14 @@ class Controls:
     sampler: gr.Radio
     steps: gr.Number
     guidance: gr.Number
+    interval: gr.Textbox
+    guide: gr.Radio
     seed: gr.Textbox
 
     def asked(self) -> list:
         """What `start` takes, in its order."""
-        return [self.class_name, self.steps, self.sampler, self.guidance, self.seed]
+        named = [self.class_name, self.steps, self.sampler, self.guidance]
+        return [*named, self.seed, self.interval, self.guide]
 
 
 def add(shelf: Shelf, stops: Stops, data: str | Path = "data") -> LatentSpace | None:
@@ -123,20 +126,23 @@ def layout(shelf: Shelf, space: LatentSpace) -> Controls:
                     shelf.classes(space.model.key), value=first["class_name"], label="Class", elem_classes="queue-place"
                 )
                 sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
-                steps, guidance = wiring.steps_and_guidance(first, has_classes=True)
+                steps, *guided = wiring.steps_and_guidance(first, space.model)
                 seed = gr.Textbox(FIRST_SEED, label="Seed", max_lines=1)
         with gr.Column(elem_classes="words"):
             words = EXPLANATION.format(dim=space.model.shape[0], count=len(space.map))
             gr.Markdown(words, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    shown, asked = (chart, way, point, absent, fetch, strip, gif, file), (class_name, sampler, steps, guidance, seed)
+    shown, asked = (chart, way, point, absent, fetch, strip, gif, file), (class_name, sampler, steps, *guided, seed)
     return Controls(run, stop, *shown, upload, *asked)
 
 
-def start(space: LatentSpace, class_name: str | None, steps, sampler: str, guidance, seed) -> Lane:
+def start(
+    space: LatentSpace, class_name: str | None, steps, sampler: str, guidance, seed, interval=None, guide=None
+) -> Lane:
     """A checked run of one sample; RequestError says which setting is wrong."""
-    return Lane.start(space.model, class_name, steps, sampler, guidance, validate.consecutive_seeds(seed, 1))
+    seeds = validate.consecutive_seeds(seed, 1)
+    return Lane.start(space.model, class_name, steps, sampler, guidance, interval, guide, seeds=seeds)
 
 
 def first_points(space: LatentSpace) -> tuple[int, int]:
@@ -171,9 +177,9 @@ def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, control
         with wiring.toasts():
             return views.strip(space, asked["a"], asked["b"], picture), (asked["a"], asked["b"])
 
-    def run(class_name, steps, sampler, guidance, seed, request: gr.Request) -> Iterator[tuple]:
+    def run(class_name, steps, sampler, guidance, seed, interval, guide, request: gr.Request) -> Iterator[tuple]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "latent")) as halted:
-            lane = start(space, class_name, steps, sampler, guidance, seed)
+            lane = start(space, class_name, steps, sampler, guidance, seed, interval, guide)
             yield from views.walk(space, lane, halted, wiring.time_limit())
 
     def take(path: str) -> tuple:

@@ -24,8 +24,8 @@ def connect(shelf: Shelf, space: LatentSpace) -> None:
     (None where the data set is not there), and {"of", "title", "psnr", "probabilities", "neighbours", "pca", "tsne"}.
     `/place` (picture) returns the same for a picture file, whose t-SNE is None. `/interpolate` (a, b, n) returns n
     pictures on the way from one point to another and a GIF of it, there and back. `/latent_path` (class_name, steps,
-    seed, sampler, guidance) returns a sample and the settings with what the run took and "path": [[x, y], ...] on the
-    PCA map, from its noise to the sample. For the rest see `diffdemo.ui.api`.
+    seed, sampler, guidance, interval) returns a sample and the settings with what the run took and "path":
+    [[x, y], ...] on the PCA map, from its noise to the sample. For the rest see `diffdemo.ui.api`.
     """
     _map(space)
     _point(space)
@@ -88,9 +88,9 @@ def _interpolate(space: LatentSpace) -> None:
 def _path(shelf: Shelf, space: LatentSpace) -> None:
     asked = first_settings_of(shelf, space.model.key)
 
-    def run(class_name, steps, seed, sampler, guidance) -> Iterator[tuple]:
+    def run(class_name, steps, seed, sampler, guidance, interval) -> Iterator[tuple]:
         with wiring.toasts():
-            lane, way = latent.start(space, class_name, steps, sampler, guidance, seed), []
+            lane, way = latent.start(space, class_name, steps, sampler, guidance, seed, interval), []
             lane.steps = follow(lane.steps, space.map, way)
             for reports in api.finish([lane]):
                 yield gr.skip(), reports[0]
@@ -102,5 +102,6 @@ def _path(shelf: Shelf, space: LatentSpace) -> None:
         api.text("seed", latent.FIRST_SEED),
         api.text("sampler", asked["sampler"]),
         api.value("guidance", asked["guidance"]),
+        api.text("interval", asked["interval"]),
     ]
     api.endpoint("latent_path", run, inputs, [api.image("sample"), gr.JSON(visible=False, label="settings")])

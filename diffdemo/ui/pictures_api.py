@@ -17,10 +17,10 @@ def connect(shelf: Shelf) -> None:
     """Add `/forward`, `/denoise_from` and `/classify` to the page that is being built.
 
     `/forward` (picture, model, t, seed) returns x_t as a PNG file and its numbers: t, signal, noise and snr, as
-    `diffdemo.forward.Level` has them. `/denoise_from` (picture, model, class_name, t, steps, seed, sampler, guidance)
-    returns what the model makes of that x_t and the settings with what the run took; it takes at most t + 1 steps.
-    `/classify` (picture, model, draws, seed) returns what `python -m diffdemo classify --json` prints. Pictures may be
-    of any size and kind. For the rest see `diffdemo.ui.api`.
+    `diffdemo.forward.Level` has them. `/denoise_from` (picture, model, class_name, t, steps, seed, sampler, guidance,
+    interval, guide) returns what the model makes of that x_t and the settings with what the run took; it takes at most
+    t + 1 steps. `/classify` (picture, model, draws, seed) returns what `python -m diffdemo classify --json` prints.
+    Pictures may be of any size and kind. For the rest see `diffdemo.ui.api`.
     """
     _forward(shelf)
     _denoise_from(shelf)
@@ -45,10 +45,19 @@ def _forward(shelf: Shelf) -> None:
 
 def _denoise_from(shelf: Shelf) -> None:
     def run(
-        picture, model, class_name=None, t=None, steps=None, seed=None, sampler=None, guidance=None
+        picture,
+        model,
+        class_name=None,
+        t=None,
+        steps=None,
+        seed=None,
+        sampler=None,
+        guidance=None,
+        interval=None,
+        guide=None,
     ) -> Iterator[tuple]:
         with wiring.toasts():
-            asked = filled_in(shelf, model, class_name, steps, sampler, guidance)
+            asked = filled_in(shelf, model, class_name, steps, sampler, guidance, interval, guide)
             lane = forward.start(shelf, sources.read(picture), model, **asked, seed=seed, t=t)
             for reports in api.finish([lane]):
                 yield gr.skip(), reports[0]
@@ -63,6 +72,8 @@ def _denoise_from(shelf: Shelf) -> None:
         api.text("seed", forward.FIRST_SEED),
         api.text("sampler"),
         api.value("guidance"),
+        api.text("interval"),
+        api.text("guide"),
     ]
     api.endpoint("denoise_from", run, inputs, [api.image("denoised"), gr.JSON(visible=False, label="settings")])
 

@@ -4,9 +4,9 @@ import shlex
 from pathlib import Path
 
 from diffdemo import CHECKPOINTS
+from diffdemo.guidance import number
+from diffdemo.request import ANY
 from diffdemo.ui.lanes import Lane
-from diffdemo.ui.settings import number
-from diffdemo.ui.shelf import ANY
 
 
 def command(lane: Lane, checkpoints: Path = CHECKPOINTS) -> str:
@@ -16,7 +16,7 @@ def command(lane: Lane, checkpoints: Path = CHECKPOINTS) -> str:
     words = [
         *("python", "-m", "diffdemo", "sample", "--model", lane.model.key, *class_name),
         *("--steps", str(asked["steps"]), "--sampler", asked["sampler"]),
-        *("--guidance", number(asked["guidance"]), "--seed", str(seeds[0]), "-n", str(len(seeds))),
+        *("--guidance", number(asked["guidance"]), *_guided_how(lane), "--seed", str(seeds[0]), "-n", str(len(seeds))),
         *("--device", lane.model.device.type, "--out", f"{file_name(lane)}.png"),
         *([] if is_shipped(checkpoints) else ["--checkpoints", str(checkpoints)]),
     ]
@@ -28,14 +28,23 @@ def python(lane: Lane, checkpoints: Path = CHECKPOINTS) -> str:
     asked, seeds = lane.settings, lane.seeds
     elsewhere = "" if is_shipped(checkpoints) else f", checkpoints={str(checkpoints)!r}"
     class_name = None if asked["class_name"] == ANY else asked["class_name"]
+    flags = iter(_guided_how(lane))
+    how = "".join(f"{flag[2:].replace('-', '_')}={value!r}, " for flag, value in zip(flags, flags, strict=True))
     wanted = f"[{seeds[0]}]" if len(seeds) == 1 else f"range({seeds[0]}, {seeds[-1] + 1})"
     return f"""import diffdemo
 
 model = diffdemo.load({lane.model.key!r}, device={lane.model.device.type!r}{elsewhere})
 images = model.sample(
     {class_name!r}, steps={asked["steps"]}, sampler={asked["sampler"]!r}, guidance_scale={number(asked["guidance"])},
-    seeds={wanted},
+    {how}seeds={wanted},
 )"""
+
+
+def _guided_how(lane: Lane) -> list[str]:
+    """The flags of what differs from the checkpoint's own guidance, besides its scale."""
+    asked, usual = lane.asked.guidance, lane.model.info.guidance
+    interval = [] if asked.interval == usual.interval else ["--guidance-interval", asked.interval_text]
+    return interval + ([] if asked.guide == usual.guide else ["--guide", asked.guide])
 
 
 def file_name(lane: Lane) -> str:

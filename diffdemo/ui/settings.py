@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from diffdemo import validate
+from diffdemo.generator import Generator
+from diffdemo.guidance import number
 from diffdemo.ui.lanes import Lane
 from diffdemo.ui.runs import MOST_IMAGES
 from diffdemo.ui.shelf import Shelf
@@ -19,6 +21,8 @@ IN_A_LINK = {
     "guidance": "guidance",
     "seed": "seed",
     "images": "count",
+    "interval": "interval",
+    "guide": "guide",
 }
 
 
@@ -30,25 +34,47 @@ def first_class(shelf: Shelf, *keys: str) -> str:
 
 def first_settings_of(shelf: Shelf, key: str) -> dict:
     """A good class and the checkpoint's own defaults."""
-    defaults = shelf[key].info.defaults
+    info = shelf[key].info
+    guidance = info.guidance
     return {
         "class_name": first_class(shelf, key),
-        "steps": defaults["steps"],
-        "sampler": defaults["sampler"],
-        "guidance": defaults["guidance_scale"] if shelf[key].classes else 1,
+        "steps": info.defaults["steps"],
+        "sampler": info.defaults["sampler"],
+        "guidance": guidance.scale if can_be_guided(shelf[key]) else 1,
+        "interval": guidance.interval_text,
+        "guide": guidance.guide,
     }
 
 
-def filled_in(shelf: Shelf, model: str, class_name=None, steps=None, sampler=None, guidance=None) -> dict:
+def can_be_guided(model: Generator) -> bool:
+    """Whether there is anything to guide a model with: its classes, or a weaker version of it."""
+    return bool(model.classes or model.guide)
+
+
+def filled_in(
+    shelf: Shelf, model: str, class_name=None, steps=None, sampler=None, guidance=None, interval=None, guide=None
+) -> dict:
     """These settings, with those of `first_settings_of` the model in place of None."""
     asked = {"class_name": class_name, "steps": steps, "sampler": sampler, "guidance": guidance}
+    asked |= {"interval": interval, "guide": guide}
     return first_settings_of(shelf, model) | {name: value for name, value in asked.items() if value is not None}
 
 
-def start(shelf: Shelf, model: str, class_name: str | None, steps, sampler: str, guidance, seed, count) -> Lane:
+def start(
+    shelf: Shelf,
+    model: str,
+    class_name: str | None,
+    steps,
+    sampler: str,
+    guidance,
+    seed,
+    count,
+    interval=None,
+    guide=None,
+) -> Lane:
     """A checked run of these settings; RequestError says which of them is wrong."""
     seeds = validate.consecutive_seeds(seed, count, MOST_IMAGES)
-    return Lane.start(shelf[model], class_name, steps, sampler, guidance, seeds)
+    return Lane.start(shelf[model], class_name, steps, sampler, guidance, interval, guide, seeds=seeds)
 
 
 def link(lane: Lane) -> str:
@@ -61,11 +87,6 @@ def settings_of(lane: Lane) -> dict:
     """What `start` must be given to repeat a run; the guidance as text that loses nothing."""
     asked = {**lane.settings, "guidance": number(lane.settings["guidance"])}
     return {"model": lane.model.key, **asked, "seed": lane.seeds[0], "count": len(lane.seeds)}
-
-
-def number(value: float) -> str:
-    """A number that reads back as the same one, without a needless ".0"."""
-    return repr(value).removesuffix(".0")
 
 
 def linked(shelf: Shelf, query: Mapping[str, str]) -> dict | None:

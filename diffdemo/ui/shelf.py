@@ -8,8 +8,7 @@ from diffdemo.device import choose_device
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator
 from diffdemo.registry import SPECS
-
-ANY = "any"
+from diffdemo.request import ANY
 
 
 class Shelf:

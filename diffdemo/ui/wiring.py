@@ -13,7 +13,10 @@ from typing import ClassVar
 import gradio as gr
 
 from diffdemo.errors import DiffdemoError
+from diffdemo.generator import Generator
+from diffdemo.guidance import NO_CLASS, WEAK_MODEL
 from diffdemo.ui.runs import MOST_IMAGES, SAMPLER_TITLES, Stops
+from diffdemo.ui.settings import can_be_guided
 
 # One run at a time: two at once on the same cores would make both slow. The queue tells visitors their place.
 QUEUE = {"concurrency_id": "network", "concurrency_limit": 1}
@@ -26,6 +29,7 @@ SECONDS_ON_A_SPACE = 60.0
 
 SAMPLER_CHOICES = [(name, key) for key, name in SAMPLER_TITLES.items()]
 SAMPLER_INFO = "DPM-Solver++ needs the fewest steps; DDPM is the original; Heun evaluates the network twice a step."
+INTERVAL_INFO = "low,high or all"
 # Of the page's address.
 OPEN_LINKED_TAB = """() => {
     const asked = new URLSearchParams(location.search).get("tab");
@@ -204,14 +208,40 @@ def press_if_linked(tab: str, elem_id: str, names: Iterable[str]) -> str:
     }}"""
 
 
-def steps_and_guidance(settings: dict, has_classes: bool, prefix: str = "") -> tuple[gr.Number, gr.Number]:
-    """Two fields without limits of their own: our checks answer in one sentence what no browser explains."""
+def steps_and_guidance(
+    settings: dict, model: Generator, prefix: str = ""
+) -> tuple[gr.Number, gr.Number, gr.Textbox, gr.Radio]:
+    """Steps, guidance, its interval and its guide, without limits of their own: our checks answer in one sentence."""
+    possible, choices = can_be_guided(model), guide_choices(model)
     with gr.Row():
         steps = gr.Number(settings["steps"], label=f"{prefix}Steps", min_width=100)
-        guidance = gr.Number(
-            settings["guidance"], label=f"{prefix}Guidance", step=0.5, min_width=100, visible=has_classes
+        guidance = gr.Number(settings["guidance"], label=f"{prefix}Guidance", step=0.5, min_width=100, visible=possible)
+        interval = gr.Textbox(
+            settings["interval"],
+            label=f"{prefix}Guided where σ is",
+            info=INTERVAL_INFO,
+            max_lines=1,
+            min_width=130,
+            visible=possible,
         )
-    return steps, guidance
+    guide = gr.Radio(choices, value=settings["guide"], label=f"{prefix}Guided by", visible=bool(model.guide))
+    return steps, guidance, interval, guide
+
+
+def guide_choices(model: Generator) -> list[tuple[str, str]]:
+    """What a model can be guided by, as Gradio's Radio takes it."""
+    by_class = [("The same without its class", NO_CLASS)] if model.classes or not model.guide else []
+    return by_class + ([("A weaker version of it", WEAK_MODEL)] if model.guide else [])
+
+
+def guidance_updates(model: Generator, guidance, interval: str, guide: str) -> list:
+    """Updates of the last three of `steps_and_guidance` for a model."""
+    possible = can_be_guided(model)
+    return [
+        gr.update(value=guidance, visible=possible),
+        gr.update(value=interval, visible=possible),
+        gr.update(value=guide, choices=guide_choices(model), visible=bool(model.guide)),
+    ]
 
 
 def noise_settings(seed: str, count: int) -> tuple[gr.Textbox, gr.Slider]:
