@@ -10,7 +10,7 @@ from diffdemo import CHECKPOINTS, validate
 from diffdemo.comparison import compare
 from diffdemo.errors import RequestError
 from diffdemo.measured import measured, number
-from diffdemo.quality_curves import FIGURES, measured_at, weights_of
+from diffdemo.quality_curves import FIGURES, measured_as, measured_at
 from diffdemo.raster import image_grid
 from diffdemo.ui import wiring
 from diffdemo.ui.lanes import Lane
@@ -104,7 +104,7 @@ def _of_such_runs(lane: Lane, checkpoints: Path) -> list[tuple[str, str, str]]:
         return []
     settings = asked["sampler"], asked["steps"], asked["guidance"], info.spacing
     try:
-        row = measured_at(checkpoints / lane.model.key, weights_of(info.files), *settings)
+        row = measured_at(checkpoints / lane.model.key, measured_as(info.files, info.encoded_from), *settings)
     except RequestError:  # which the Training tab shows
         return []
     return [
