@@ -38,7 +38,8 @@ from diffdemo.tensor_files import (
 
 # By how the weights are kept, so that a reader that knows fp16 alone refuses the other.
 FORMATS = {FP16: 1, INT8: 2}
-SHARD_BYTES = 15 * 2**20  # hosts of model repositories are unhappy with larger files
+# Of tensors in one file, which with its header is below 15 MiB: hosts of repositories are unhappy with larger ones.
+SHARD_BYTES = 15 * 2**20 - 2**18
 CONFIG = "config.json"
 MAP = "map.safetensors"  # of the latent space, see `diffdemo.latent_map`: no weights, and a checkpoint may lack it
 
