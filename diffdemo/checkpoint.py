@@ -1,13 +1,11 @@
 """Checkpoints: weights as safetensors and a JSON description, verified on loading, written whole or not at all.
 
-A checkpoint is a folder. `model.safetensors` (or numbered shards of it) holds the weights in fp16; its header repeats
-what the network is. `config.json` holds the same, the SHA-256 of every weights file, and how it was trained. A model of
-latents may have `map.safetensors` beside them, which `diffdemo.latent_map` reads. Nothing is ever unpickled, so a
-checkpoint from anywhere is safe to open.
+A checkpoint is a folder. `model.safetensors` (or numbered shards of it) holds the weights, in fp16 (format 1) or the
+large ones in int8 (format 2), see `diffdemo.tensor_files`; its header repeats what the network is. `config.json` holds
+the same, the SHA-256 of every weights file, and how it was trained. A model of latents may have `map.safetensors` too,
+which `diffdemo.latent_map` reads. Nothing is ever unpickled, so a checkpoint from anywhere is safe to open.
 """
 
-import errno
-import hashlib
 import json
 import os
 import textwrap
@@ -15,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -27,9 +25,22 @@ from diffdemo.guidance import GUIDES, WEAK_MODEL, Guidance, parse_interval
 from diffdemo.registry import ModelSpec, spec
 from diffdemo.samplers import SAMPLERS
 from diffdemo.schedule import SPACINGS, NoiseSchedule
+from diffdemo.tensor_files import (
+    FP16,
+    INT8,
+    could_not_write,
+    decode,
+    encode,
+    load_tensors,
+    save_tensors,
+    sha256,
+    shards,
+)
 
-FORMAT = 1
-SHARD_BYTES = 15 * 2**20  # hosts of model repositories are unhappy with larger files
+# By how the weights are kept, so that a reader that knows fp16 alone refuses the other.
+FORMATS = {FP16: 1, INT8: 2}
+# Of tensors in one file, which with its header is below 15 MiB: hosts of repositories are unhappy with larger ones.
+SHARD_BYTES = 15 * 2**20 - 2**18
 CONFIG = "config.json"
 GUIDE = "guide"  # folder of a weaker version of the model, a checkpoint of its own: see `diffdemo.guidance`
 GUIDE_CONFIG = f"{GUIDE}/{CONFIG}"  # whose hash stands for the guide's: it names those of its weights
@@ -52,6 +63,9 @@ class CheckpointInfo:
             same of the weights that it began with, if it did.
         metrics: measured quality figures, by name.
         files: {file: SHA-256} of the weights, and of the map of the latent space and the guide if there are any.
+        encoded_from: {file: SHA-256} of the weights that these were before they were kept in another encoding, which
+            may be those that were measured; empty if they never were.
+        format: one of FORMATS.
     """
 
     key: str
@@ -63,7 +77,8 @@ class CheckpointInfo:
     training: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
-    format: int = FORMAT
+    encoded_from: dict = field(default_factory=dict)
+    format: int = FORMATS[FP16]
 
     @property
     def spec(self) -> ModelSpec:
@@ -115,13 +130,9 @@ def weights_among(files: Mapping[str, str]) -> dict[str, str]:
     return {name: digest for name, digest in files.items() if name not in (MAP, GUIDE_CONFIG)}
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+def encoding_of(info: CheckpointInfo) -> str:
+    """How the weights of a checkpoint are kept: "fp16" or "int8"."""
+    return next(encoding for encoding, number in FORMATS.items() if number == info.format)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -129,55 +140,46 @@ def write_json(path: Path, content: object) -> None:
     write_atomically(path, lambda p: p.write_text(json.dumps(content, indent=2, default=list) + "\n", "utf-8"))
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write one safetensors file, whole or not at all; CheckpointError if there is no room for it."""
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        write_atomically(path, lambda p: save_file(kept, str(p), dict(metadata)))
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(_could_not_write(path, error)) from error
+def write_info(folder: Path, info: CheckpointInfo) -> None:
+    """Write what `config.json` says; OSError as the system gave it."""
+    content = asdict(info)
+    if not info.encoded_from:  # format 1 as it always was, for readers that know nothing else
+        del content["encoded_from"]
+    write_json(folder / CONFIG, content)
 
 
-def _could_not_write(path: Path, error: Exception) -> str:
-    no_space = (
-        getattr(error, "errno", None) == errno.ENOSPC or "space left" in str(error) or "StorageFull" in str(error)
-    )
-    reason = "there is no space left on the disk" if no_space else str(error).rstrip(".")
-    return f"{path} could not be written because {reason}; what was there before is unchanged."
-
-
-def save_checkpoint(folder: Path, info: CheckpointInfo, weights: Mapping[str, Tensor]) -> CheckpointInfo:
-    """Write weights as fp16 and their description to `folder`; return the description with the files' SHA-256.
+def save_checkpoint(
+    folder: Path, info: CheckpointInfo, weights: Mapping[str, Tensor], encoding: str = FP16
+) -> CheckpointInfo:
+    """Write weights and their description to `folder`; return the description with the files' SHA-256.
 
     All files are complete, in a hidden folder, before the first of them takes its place: without space left, the
     checkpoint that was there stays. `config.json` is moved last and names the weights' hashes, so that a reader never
     takes a half-moved checkpoint for a whole one.
 
+    Args:
+        encoding: "fp16", or "int8" for the large weights, see `diffdemo.tensor_files`.
+
     Raises:
-        CheckpointError: it could not be written.
+        CheckpointError: it could not be written, or a weight does not fit into int8. RequestError: there is no such
+            encoding.
     """
-    halves = {name: tensor.detach().cpu().half().contiguous() for name, tensor in weights.items()}
-    shards, size = [{}], 0
-    for name, tensor in halves.items():
-        if size and size + tensor.nbytes > SHARD_BYTES:
-            shards.append({})
-            size = 0
-        shards[-1][name] = tensor
-        size += tensor.nbytes
+    validate.choice("encoding of weights", encoding, list(FORMATS))
+    parts = shards(encode(weights, encoding), SHARD_BYTES)
     header, files = _header(info), {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with hidden_folder(folder) as hidden:
-            for number, shard in enumerate(shards):
-                name = _weights_name(number, len(shards))
-                save_file(shard, str(hidden / name), header)
+            for number, part in enumerate(parts):
+                name = _weights_name(number, len(parts))
+                save_file(part, str(hidden / name), header)
                 files[name] = sha256(hidden / name)
-            complete = replace(info, files=files)
-            write_json(hidden / CONFIG, asdict(complete))
+            complete = replace(info, files=files, encoded_from={}, format=FORMATS[encoding])
+            write_info(hidden, complete)
             for name in (*files, CONFIG):
                 os.replace(hidden / name, folder / name)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(_could_not_write(folder, error)) from error
+        raise could_not_write(folder, error) from error
     return complete
 
 
@@ -200,8 +202,9 @@ def read_config(folder: Path) -> dict:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON; restore the checkpoint or train it again.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{path} does not describe a diffdemo checkpoint of format {FORMAT}; use one that does.")
+    if not isinstance(content, dict) or content.get("format") not in FORMATS.values():
+        known = " or ".join(map(str, FORMATS.values()))
+        raise CheckpointError(f"{path} does not describe a diffdemo checkpoint of format {known}; use one that does.")
     return content
 
 
@@ -223,7 +226,7 @@ def read_info(folder: Path) -> CheckpointInfo:
 
 def _check_parts(info: CheckpointInfo) -> None:
     """What building the network and the diffusion does not check; ValueError says what is wrong."""
-    for name in ("defaults", "training", "metrics", "files"):
+    for name in ("defaults", "training", "metrics", "files", "encoded_from"):
         if not isinstance(getattr(info, name), dict):
             raise ValueError(f"{name} is no object")
     missing = {"sampler", "steps", "guidance_scale"} - info.defaults.keys()
@@ -244,26 +247,31 @@ def _check_parts(info: CheckpointInfo) -> None:
 
 def load_weights(folder: Path, info: CheckpointInfo) -> dict[str, Tensor]:
     """The weights of a checkpoint as float32, verified against the hashes and settings in its description."""
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for name in weights_among(info.files):
         tensors, _ = read_tensors(folder, info, name)
-        weights.update({key: tensor.float() for key, tensor in tensors.items()})
+        weights |= _decoded(Path(folder) / name, info, tensors)
     return weights
+
+
+def _decoded(path: Path, info: CheckpointInfo, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights in one of a checkpoint's files; CheckpointError says which tensor is none."""
+    try:
+        return decode(tensors, encoding_of(info))
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]  # names are the file's, whatever is in them
+        raise CheckpointError(
+            f"{path} holds something else than weights ({reason}); restore it or train again."
+        ) from error
 
 
 def read_tensors(folder: Path, info: CheckpointInfo, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """One of the files that `info` names, and its header, verified; CheckpointError says what is wrong with it."""
     path = Path(folder) / Path(name).name
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing; restore the checkpoint or train the model again.")
-    if sha256(path) != info.files[name]:
-        raise CheckpointError(f"{path} is truncated or was changed (its SHA-256 differs); restore it or train again.")
+    tensors, header = load_tensors(path, info.files[name])
     try:
-        with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            identity = json.loads(header.get("diffdemo", "null"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError) as error:
+        identity = json.loads(header.get("diffdemo", "null"))
+    except ValueError as error:
         raise CheckpointError(f"{path} is not a safetensors file ({error}); restore it or train again.") from error
     if identity != json.loads(json.dumps(info.identity, default=list)):
         raise CheckpointError(f"{Path(folder) / CONFIG} does not belong to {path.name}: one was edited; restore both.")
@@ -289,7 +297,7 @@ def add_tensors(folder: Path, name: str, tensors: Mapping[str, Tensor], header: 
     info = read_info(folder)
     save_tensors(folder / name, tensors, {**header, **_header(info)})
     complete = replace(info, files=info.files | {name: sha256(folder / name)})
-    write_json(folder / CONFIG, asdict(complete))
+    write_info(folder, complete)
     return complete
 
 

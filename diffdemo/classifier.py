@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from diffdemo import CHECKPOINTS
-from diffdemo.checkpoint import CONFIG, FORMAT, build_network, read_config
+from diffdemo.checkpoint import CONFIG, FORMATS, build_network, read_config
 from diffdemo.device import choose_device
 from diffdemo.errors import CheckpointError, DiffdemoError
 from diffdemo.generator import to_pixels
 from diffdemo.models.classifier import Classifier, ClassifierConfig
+from diffdemo.tensor_files import FP16
 
 KEY = "classifier"
 BATCH = 250
@@ -28,8 +29,9 @@ class ClassifierInfo:
     training: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
+    encoded_from: dict = field(default_factory=dict)
     key: str = KEY
-    format: int = FORMAT
+    format: int = FORMATS[FP16]
 
     @property
     def identity(self) -> dict:

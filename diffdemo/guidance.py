@@ -106,7 +106,7 @@ def checked_guidance(
     if guide == WEAK_MODEL and not has_weak_model:
         raise RequestError(
             f"The checkpoint of {key} holds no weaker model to guide it; use the guide {NO_CLASS}, or install one with "
-            "python -m train.install --guide."
+            "python -m train.install --weak-model FOLDER."
         )
     if guide == NO_CLASS and not classes:
         weak = f", or the guide {WEAK_MODEL}" if has_weak_model else ""

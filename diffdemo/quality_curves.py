@@ -3,7 +3,7 @@
 import csv
 import io
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,21 +47,21 @@ class Curves:
         return {"figure": self.figure, "samplers": samplers, "floor": self.floor, "how": dict(self.how)}
 
 
-def read_curves(folder: Path, x: str, weights: str = "") -> list[Curves]:
+def read_curves(folder: Path, x: str, *weights: str) -> list[Curves]:
     """The curves over `x` in a checkpoint's folder: one for each figure that was measured, none without the table.
 
     Where the table has rows that were measured in several ways, those that agree with the last one are taken.
 
     Args:
         x: a column of LABELS.
-        weights: what the column of that name must say, see `weights_of`; other weights' figures are left out. A curve
-            over training is of many weights, and must have these among them.
+        weights: what the column of that name may say, see `measured_as`; other weights' figures are left out. A curve
+            over training is of many weights, and must have one of these among them. None: it may say anything.
 
     Raises:
         RequestError: the table cannot be read.
     """
     with _readable(folder / TABLES[x]) as rows:
-        of_these = [row for row in rows if not weights or row["weights"] == weights]
+        of_these = [row for row in rows if not weights or row["weights"] in weights]
         rows = rows if of_these and x == OVER_TRAINING else of_these
         shared = shared_settings(x)
         rows = [row for row in rows if all(row[name] == of_these[-1][name] for name in shared)]
@@ -77,16 +77,19 @@ def read_curves(folder: Path, x: str, weights: str = "") -> list[Curves]:
         ]
 
 
-def measured_at(folder: Path, weights: str, asked: SamplingRequest) -> Mapping[str, str] | None:
-    """The row of these weights and such runs in a checkpoint's tables over steps and guidance; None if there is none.
+def measured_at(folder: Path, weights: Sequence[str], asked: SamplingRequest) -> Mapping[str, str] | None:
+    """The row of such runs in a checkpoint's tables over steps and guidance; None if there is none.
+
+    Args:
+        weights: what the column of that name may say, what comes first is preferred.
 
     Raises:
         RequestError: a table cannot be read.
     """
-    for x in ("steps", "guidance_scale"):
+    for known, x in itertools.product(weights, ("steps", "guidance_scale")):
         with _readable(folder / TABLES[x]) as rows:
             for row in rows:
-                alike = (row["weights"], row["sampler"], row["spacing"]) == (weights, asked.sampler, asked.spacing)
+                alike = (row["weights"], row["sampler"], row["spacing"]) == (known, asked.sampler, asked.spacing)
                 if alike and int(row["steps"]) == asked.steps and _guidance(row) == asked.guidance:
                     return row
     return None
@@ -118,6 +121,15 @@ def shared_settings(x: str) -> list[str]:
 def weights_of(files: Mapping[str, str]) -> str:
     """What the column `weights` says of a checkpoint with these `files` {name: SHA-256}: only weights count."""
     return "+".join(str(digest)[:8] for digest in weights_among(files).values())
+
+
+def measured_as(files: Mapping[str, str], encoded_from: Mapping[str, str]) -> tuple[str, ...]:
+    """What the column `weights` may say of a checkpoint: its own weights, or those that they were in another encoding.
+
+    Figures of the latter hold here, for pictures from fp16 and from int8 are hard to tell apart (`benchmarks.int8`).
+    See `CheckpointInfo` for both.
+    """
+    return tuple(filter(None, map(weights_of, (files, encoded_from))))
 
 
 def _samplers(rows: list[dict], x: str, figure: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from diffdemo.commands import commands
 from diffdemo.errors import RequestError
-from diffdemo.quality_curves import LABELS, TABLES, Curves, read_curves, weights_of
+from diffdemo.quality_curves import LABELS, TABLES, Curves, measured_as, read_curves
 
 HISTORY_COLUMNS = ("images", "loss", "val_loss", "lr")
 SMOOTHED_ABOVE = 50  # points
@@ -110,7 +110,7 @@ class Record:
             RequestError: the file is damaged.
         """
         content = _json(self.folder / DESCRIPTION)
-        training, *others = (content.get(name, {}) for name in ("training", "metrics", "files"))
+        training, *others = (content.get(name, {}) for name in ("training", "metrics", "files", "encoded_from"))
         if not all(isinstance(part, dict) for part in (training, *others)):
             raise _foreign(self.folder / DESCRIPTION)
         if not isinstance(training.get("autoencoder", {}), dict):
@@ -128,8 +128,8 @@ class Record:
 
     def quality(self) -> dict[str, list[Curves]]:
         """Curves of these weights over each column of `quality_curves.LABELS`, where they were measured."""
-        weights = weights_of(self.description().get("files", {}))
-        return {x: read_curves(self.folder, x, weights) for x in LABELS}
+        weights = measured_as(*(self.description().get(name, {}) for name in ("files", "encoded_from")))
+        return {x: read_curves(self.folder, x, *weights) for x in LABELS}
 
     def command(self) -> str:
         """What made the folder, for a shell: also what made the weights that it began with, and an autoencoder."""

@@ -11,6 +11,7 @@ from diffdemo import CHECKPOINTS
 from diffdemo.checkpoint import read_info, write_json
 from diffdemo.errors import TrainingError
 from train.cards import card, main
+from train.install import install
 
 
 @pytest.fixture
@@ -35,6 +36,12 @@ def test_the_metadata_is_what_the_hub_reads(checkpoints):
     assert result["metrics"][0]["args"]["measured"] == "n = 5,000 against the test pictures"
     assert "| 1.25 | 0.05 | n = 5,000" in body and "![Attention UNet](samples/final.png)" in body
     assert body.index("| pictures seen | 111 |") < body.index("| pictures seen | 222 |")
+
+
+def test_a_card_says_of_int8_that_it_is(checkpoints, tmp_path):
+    assert "- weights" not in card(read_info(checkpoints / "attention_unet"))
+    smaller = install(checkpoints / "attention_unet", tmp_path / "smaller")
+    assert "- weights: int8 with one fp16 scale for each output channel" in card(read_info(smaller))
 
 
 def test_a_card_that_says_something_else_is_noticed(checkpoints, capsys):

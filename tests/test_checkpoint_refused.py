@@ -103,10 +103,10 @@ def test_a_description_that_is_no_json_is_refused(folder, content):
         read_info(folder)
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"format": 2}', '{"format": "1"}'])
+@pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"format": 3}', '{"format": "1"}'])
 def test_a_description_of_another_format_is_refused(folder, content):
     (folder / CONFIG).write_text(content)
-    with refused(CheckpointError, "does not describe a diffdemo checkpoint of format 1"):
+    with refused(CheckpointError, "does not describe a diffdemo checkpoint of format 1 or 2"):
         read_info(folder)
 
 

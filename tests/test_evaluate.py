@@ -114,6 +114,10 @@ def test_a_model_of_two_classes_is_measured_against_these_and_twice_alike(run, a
             "steps": 2,
             "spacing": "trailing",
             "guidance_scale": 2.0,
+            "guidance_interval": "all",
+            "guide": "no-class",
+            "guide_weights": None,
+            "nfe": 4,
             "first_seed": 7,
             "precision": "fp32",
             "device": "cpu",
@@ -164,7 +168,7 @@ def test_a_folder_of_other_samples_is_refused(run, refusal, tmp_path):
 
 def test_a_stopped_evaluation_draws_only_what_is_missing_and_the_same_pictures(all_checkpoints, tmp_path, monkeypatch):
     generator = Generator.from_folder(all_checkpoints / "simple_unet", "cpu")
-    draw = Draw.of(generator, steps=1, sampler="ddim", guidance=1)
+    draw = Draw.of(generator, steps=1, sampler="ddim", guidance_scale=1)
     count = 2 * SHARD + 5
     whole = draw.pictures(generator, tmp_path / "whole", count)
     assert whole.shape == (count, 32, 32, 3)
@@ -176,8 +180,8 @@ def test_a_stopped_evaluation_draws_only_what_is_missing_and_the_same_pictures(a
     damaged = tmp_path / "killed" / "shard-00001.npy"
     damaged.write_bytes(damaged.read_bytes()[:5000])
     first_seeds = []
-    denoise = generator.denoise
-    monkeypatch.setattr(generator, "denoise", lambda *a, **k: first_seeds.append(k["seeds"][0]) or denoise(*a, **k))
+    draw_part = generator.run
+    monkeypatch.setattr(generator, "run", lambda asked: first_seeds.append(asked.seeds[0]) or draw_part(asked))
     np.testing.assert_array_equal(draw.pictures(generator, tmp_path / "killed", count), whole)
     assert first_seeds == [SHARD, 2 * SHARD]
 
@@ -277,7 +281,7 @@ def test_curves_have_a_row_for_each_setting_and_measure_none_twice(run, refusal,
     measure, measured = curves.measure, []
 
     def stopped_at_the_second(point: curves.Point, *rest: object) -> dict:
-        measured.append((point.draw.sampler, point.draw.steps, point.draw.guidance_scale))
+        measured.append((point.draw.sampler, point.draw.steps, point.draw.guidance.scale))
         if len(measured) == 2:
             raise OSError("stopped")
         return measure(point, *rest)
@@ -290,7 +294,7 @@ def test_curves_have_a_row_for_each_setting_and_measure_none_twice(run, refusal,
     with (tmp_path / "curves" / "quality_steps.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(r["sampler"], r["steps"], r["nfe"]) for r in rows] == [
-        ("ddim", "5", "5"), ("ddim", "1", "1"), ("heun", "5", "9"), ("heun", "1", "1")
+        ("ddim", "5", "10"), ("ddim", "1", "2"), ("heun", "5", "18"), ("heun", "1", "2")
     ]  # fmt: skip
     assert all(float(r["frechet_distance"]) > 0 and float(r["floor_frechet_distance"]) > 0 for r in rows)
     for name in ("quality_steps.png", "quality_guidance.png"):

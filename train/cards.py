@@ -7,11 +7,12 @@ import typer
 
 from diffdemo import CHECKPOINTS, catalog
 from diffdemo.atomic import write_atomically
-from diffdemo.checkpoint import CONFIG, CheckpointInfo
+from diffdemo.checkpoint import CONFIG, CheckpointInfo, encoding_of
 from diffdemo.classifier import KEY as CLASSIFIER
 from diffdemo.classifier import ClassifierInfo, load_classifier
 from diffdemo.errors import TrainingError
 from diffdemo.measured import NAMES, Figure, measured, number
+from diffdemo.tensor_files import INT8
 from train.flags import run_app
 
 CARD = "README.md"
@@ -86,6 +87,8 @@ def _about(info: CheckpointInfo | ClassifierInfo) -> list[str]:
             f"- shown with: {defaults['sampler']}, {defaults['steps']} steps ({info.spacing}), guidance "
             f"{defaults['guidance_scale']:g}",
         ]
+    if encoding_of(info) == INT8:
+        lines.append("- weights: int8 with one fp16 scale for each output channel; small ones fp16")
     settings = ", ".join(f"{name} {_plain(value)}" for name, value in info.model.items())
     return [*lines, f"- network: {settings}"]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffdemo import figures, validate
-from diffdemo.checkpoint import CONFIG, parameter_count, write_json
+from diffdemo.checkpoint import parameter_count, write_info
 from diffdemo.classifier import ClassifierInfo, load_classifier
 from diffdemo.data import Dataset, load_dataset
 from diffdemo.errors import TrainingError
@@ -93,7 +93,7 @@ def finish(folder: Path, test_data: Dataset) -> float:
     guesses = classifier.probabilities(test_data.images).argmax(axis=1)
     accuracy = float((guesses == test_data.labels).mean())
     metrics = {"accuracy": round(accuracy, 4), "n": len(test_data), "split": test_data.source}
-    write_json(folder / CONFIG, asdict(replace(classifier.info, metrics=metrics)))
+    write_info(folder, replace(classifier.info, metrics=metrics))
     title = f"{accuracy:.2%} of {len(test_data):,} test pictures"
     figures.confusion_matrix(test_data.labels, guesses, classifier.classes, folder / "confusion.png", title=title)
     figures.loss_curve(folder / "history.csv", folder / "loss.png", title="Classifier")

@@ -67,7 +67,6 @@ class Draw:
             "guidance_interval": self.guidance.interval_text,
             "guide": self.guidance.guide,
             "guide_weights": guided_by and guided_by.info.weights,
-            "nfe": self.evaluations(generator),
             "first_seed": self.seed,
             "precision": generator.precision,
             "device": generator.device.type,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
@@ -12,7 +12,7 @@ import torch
 import typer
 
 from diffdemo import CHECKPOINTS, catalog, validate
-from diffdemo.checkpoint import CONFIG, read_info, write_json
+from diffdemo.checkpoint import read_info, write_info, write_json
 from diffdemo.classifier import load_classifier
 from diffdemo.data import IMAGE_SHAPE, SPLITS
 from diffdemo.errors import RequestError, TrainingError
@@ -69,7 +69,7 @@ def install(result: dict, folder: Path) -> None:
     if result["inception"] and not result["inception"]["standard"]:
         del measured["fid"]  # what goes by that name is measured with the one network
     write_json(folder / RESULT, result)
-    write_json(folder / CONFIG, asdict(replace(info, metrics=info.metrics | measured)))
+    write_info(folder, replace(info, metrics=info.metrics | measured))
 
 
 def _record(name: str, result: dict) -> dict:
@@ -206,7 +206,8 @@ def main(
         )
         count = count or DEFAULT_COUNT
         validate.consecutive_seeds(seed, count)
-        drawn, names, kept = draw.identity(generator), draw.class_names(generator, count), generator.classes
+        drawn = draw.identity(generator) | {"nfe": draw.evaluations(generator)}
+        names, kept = draw.class_names(generator, count), generator.classes
         out = out or RUNS / draw.name(generator)
     splits = load_splits(data, SimpleNamespace(classes=kept))
     looking = load_classifier(classifier, device)

@@ -15,7 +15,7 @@ from diffdemo.checkpoint import (
     parameter_count,
     read_info,
     save_checkpoint,
-    write_json,
+    write_info,
 )
 from diffdemo.data import Dataset
 from diffdemo.errors import CheckpointError
@@ -106,7 +106,7 @@ def finish(folder: Path, train_data: Dataset, test_data: Dataset, device: torch.
         save_checkpoint(folder, info, network.state_dict())
         network, info = load_network(folder)  # in half precision, as everyone will get it
     info = replace(info, metrics=measure(network.to(device), train_data, test_data))
-    write_json(folder / CONFIG, asdict(info))
+    write_info(folder, info)
     save_map(folder, make_map(Generator.for_network(network, info, device), test_data))
 
 

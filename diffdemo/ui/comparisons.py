@@ -10,7 +10,7 @@ from diffdemo import CHECKPOINTS, validate
 from diffdemo.comparison import compare
 from diffdemo.errors import RequestError
 from diffdemo.measured import measured, number
-from diffdemo.quality_curves import FIGURES, measured_at, weights_of
+from diffdemo.quality_curves import FIGURES, measured_as, measured_at
 from diffdemo.raster import image_grid
 from diffdemo.ui import wiring
 from diffdemo.ui.lanes import Lane
@@ -103,7 +103,7 @@ def _of_such_runs(lane: Lane, checkpoints: Path) -> list[tuple[str, str, str]]:
     if info.classes and asked.class_name == ANY:
         return []
     try:
-        row = measured_at(checkpoints / lane.model.key, weights_of(info.files), asked)
+        row = measured_at(checkpoints / lane.model.key, measured_as(info.files, info.encoded_from), asked)
     except RequestError:  # which the Training tab shows
         return []
     return [

@@ -1,0 +1,96 @@
+"""What do pictures lose when weights are kept in int8? python -m benchmarks.int8 --model attention_unet
+
+Draws the same pictures, of each class in turn, with a checkpoint's fp16 weights and with the int8 that `train.install`
+makes of them, and prints the PSNR between the two and the bytes of both.
+"""
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import diffdemo
+from diffdemo import catalog
+from diffdemo.checkpoint import MAP, encoding_of, load_weights, read_info, save_checkpoint
+from diffdemo.errors import DiffdemoError, RequestError
+from diffdemo.generator import Generator
+from diffdemo.latent_space import psnr
+from diffdemo.tensor_files import FP16, INT8
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What int8 costs, and what it saves.
+
+    Attributes:
+        psnr: of each picture from int8 against that from fp16, (N,) in dB; infinite where they are the same.
+        sizes: bytes of all weights files by their encoding.
+        files: {file: SHA-256} of the int8 weights.
+    """
+
+    psnr: np.ndarray
+    sizes: dict[str, int]
+    files: dict[str, str]
+
+
+def compare(folder: Path, count: int, steps: int, device: str = "auto") -> Comparison:
+    """Draw pictures 0 to `count` - 1, each with its number as seed, from a checkpoint in fp16 and from int8 of it.
+
+    Raises:
+        RequestError: the checkpoint is in int8 already, or a setting is out of range.
+        CheckpointError: the folder holds no checkpoint, or a damaged one.
+    """
+    info = read_info(folder)
+    if encoding_of(info) != FP16:
+        raise RequestError(
+            f"The weights in {folder} are in {INT8} already; name the run that they come from with --from."
+        )
+    with tempfile.TemporaryDirectory() as made:
+        eighths = save_checkpoint(Path(made), info, load_weights(folder, info), INT8)
+        places = {FP16: (folder, info), INT8: (Path(made), eighths)}
+        sizes = {
+            encoding: sum((place / name).stat().st_size for name in of.files if name != MAP)
+            for encoding, (place, of) in places.items()
+        }
+        pictures = [_draw(diffdemo.load(str(place), device=device), count, steps) / 255 for place, _ in places.values()]
+    with np.errstate(divide="ignore"):
+        return Comparison(psnr(*pictures), sizes, eighths.files)
+
+
+def _draw(model: Generator, count: int, steps: int) -> np.ndarray:
+    """Pictures (count, H, W, 3) uint8."""
+    classes = model.classes or (None,)
+    drawn = [model.sample(classes[k % len(classes)], steps=steps, seeds=[k]) for k in range(count)]
+    return np.concatenate(drawn)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="attention_unet", help="a model, or a checkpoint's folder")
+    parser.add_argument("--from", dest="run", type=Path, help="the run with its fp16 weights, if it is in int8 already")
+    parser.add_argument("-n", type=int, default=10, help="pictures")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    args = parser.parse_args()
+    try:
+        installed = read_info(catalog.find(args.model, diffdemo.CHECKPOINTS))
+        folder = args.run or catalog.find(args.model, diffdemo.CHECKPOINTS)
+        if read_info(folder).key != installed.key:
+            raise RequestError(f"{folder} holds a {read_info(folder).key} and no {installed.key}; name one that does.")
+        found = compare(folder, args.n, args.steps, args.device)
+    except DiffdemoError as error:
+        sys.exit(f"Error: {error}")
+    halves, eighths = found.sizes[FP16], found.sizes[INT8]
+    print(f"{folder}: {args.n} pictures in {args.steps} steps from int8 against fp16")
+    print(f"PSNR: mean {found.psnr.mean():.1f} dB, least {found.psnr.min():.1f} dB")
+    print(f"weights: {halves:,} bytes in fp16, {eighths:,} in int8, {eighths / halves:.1%} of that")
+    if encoding_of(installed) == INT8:
+        same = found.files.items() <= installed.files.items()
+        print(f"The int8 weights are {'those' if same else 'not those'} of {args.model}.")
+
+
+if __name__ == "__main__":
+    main()
