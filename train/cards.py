@@ -84,9 +84,10 @@ def _about(info: CheckpointInfo | ClassifierInfo) -> list[str]:
         lines += [
             f"- denoises: {info.spec.space}; predicts: {info.diffusion['prediction']}; schedule: {schedule['kind']}, "
             f"{schedule['steps']} steps",
-            f"- shown with: {defaults['sampler']}, {defaults['steps']} steps ({info.spacing}), guidance "
-            f"{defaults['guidance_scale']:g}",
+            f"- shown with: {defaults['sampler']}, {defaults['steps']} steps ({info.spacing}), {info.guidance}",
         ]
+        if info.has_guide:
+            lines.append("- `guide/` holds a weaker version of it, for autoguidance (`--guide weak-model`)")
     if encoding_of(info) == INT8:
         lines.append("- weights: int8 with one fp16 scale for each output channel; small ones fp16")
     settings = ", ".join(f"{name} {_plain(value)}" for name, value in info.model.items())
