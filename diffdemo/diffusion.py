@@ -87,11 +87,13 @@ def timestep_probabilities(schedule: NoiseSchedule, noise_levels: str = "uniform
     "uniform" is Ho et al. 2020. "lognormal" is Karras et al. 2022 (ln sigma ~ N(-1.2, 1.2^2)), mixed with one quarter
     uniform, because every run here starts at t = T - 1, which the log-normal density alone would almost never visit.
     """
+    if noise_levels not in NOISE_LEVELS:
+        raise RequestError(
+            f"There is no noise level distribution {noise_levels!r}; choose one of: {', '.join(NOISE_LEVELS)}."
+        )
     uniform = np.full(schedule.steps, 1 / schedule.steps)
     if noise_levels == "uniform":
         return uniform
-    if noise_levels != "lognormal":
-        raise RequestError(f"There is no noise level distribution {noise_levels!r}; choose uniform or lognormal.")
     log_sigma = np.log(schedule.sigma)
     density = np.exp(-0.5 * ((log_sigma + 1.2) / 1.2) ** 2) * np.gradient(log_sigma)
     return 0.75 * density / density.sum() + 0.25 * uniform

@@ -190,5 +190,5 @@ def test_what_does_not_exist_is_refused_with_a_sentence():
         Diffusion(NoiseSchedule(), "score")
     with refused(RequestError, "flat, min_snr"):
         Diffusion(NoiseSchedule(), weighting="max_snr")
-    with refused(RequestError, "uniform or lognormal"):
+    with refused(RequestError, "uniform, lognormal"):
         Diffusion(NoiseSchedule(), noise_levels="cauchy")

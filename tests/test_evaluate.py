@@ -262,6 +262,8 @@ def test_figures_of_another_n_or_reference_are_not_comparable(run, refusal, tmp_
         (["--model", "ddpm_unet", "--guidance", 2], "unconditional"),
         (["--model", "simpel"], "There is no model"),
         (["--model", "simple_unet", "--install", "--from", "x"], "either a --model or"),
+        (["--model", "", "--from", "enough.npy"], "either a --model or"),
+        (["--from", "enough.npy", "--classes", ""], "--classes names no class; leave it out for all of them"),
         (["--from", "nowhere"], "a folder of pictures or a .npy file"),
         (["--from", "few.npy"], "holds 9 pictures and not 10"),
         (["--from", "flat.npy"], "must hold pictures (N, 32, 32, 3) uint8 and holds (20, 3072)"),

@@ -136,6 +136,7 @@ def test_shares_are_a_flag():
         ({"shares": "ddpm_unet=-1"}, "with a number of 0 or more, not 'ddpm_unet=-1'"),
         ({"shares": ",".join(f"{part.name}=0" for part in PARTS)}, "give at least one a number above 0"),
         ({"images": -1}, "--images must be 0 or more, not -1"),
+        ({"threads": -1}, "--threads must be 0 or more, not -1"),
         ({"plan": "cpu"}, "--plan must be usual or gpu, not 'cpu'"),
         ({"grace_minutes": 0.0}, "--grace-minutes must be above 0, not 0.0"),
         ({"max_minutes": 0.0}, "--max-minutes must be above 0, not 0.0"),

@@ -34,10 +34,16 @@ class Options:
     plan: str = flag("usual", "usual, or gpu: shares and recipes for half an hour of one large GPU, see docs/gpu.md.")
     grace_minutes: float = flag(10.0, "A part that takes so much longer than it was given is stopped.")
     images: int = flag(0, "End each part after so many pictures, if its time is not over before; 0 is no such end.")
-    shares: str = flag("", "Shares of the time that differ from the usual, such as ddpm_unet=8,patch_unet=0.")
+    shares: str | None = flag(
+        None, "Shares of the time that differ from the plan's, such as ddpm_unet=8,patch_unet=0.", "none"
+    )
     resume: bool = flag(False, "Go on with the parts in --out that are not done.")
-    init_from: str = flag("", "Folder with checkpoints to start from, such as checkpoints, where it has them.")
-    install: str = flag("", "Folder to copy finished checkpoints into, such as checkpoints; none is copied otherwise.")
+    init_from: str | None = flag(
+        None, "Folder with checkpoints to start from, such as checkpoints, where it has them.", "none"
+    )
+    install: str | None = flag(
+        None, "Folder to copy finished checkpoints into, such as checkpoints; none is copied otherwise.", "none"
+    )
     data: Path = flag(Path("data"), "Data folder, as in every training script.")
     device: str = flag("auto", "auto, cpu, cuda or mps.")
     threads: int = flag(0, "CPU threads; 0 is all of them.")
@@ -49,8 +55,9 @@ class Options:
     def __post_init__(self):
         if not 0 < self.max_minutes < float("inf"):
             raise TrainingError(f"--max-minutes must be above 0, not {self.max_minutes}.")
-        if self.images < 0:
-            raise TrainingError(f"--images must be 0 or more, not {self.images}.")
+        for name in ("images", "threads", "seed"):
+            if getattr(self, name) < 0:
+                raise TrainingError(f"--{name} must be 0 or more, not {getattr(self, name)}.")
         if not 0 < self.grace_minutes < float("inf"):
             raise TrainingError(f"--grace-minutes must be above 0, not {self.grace_minutes}.")
         if self.plan not in PLANS:
@@ -60,7 +67,7 @@ class Options:
         """The parts that get time."""
         parts = PLANS[self.plan]
         shares = {part.name: part.share for part in parts}
-        for entry in filter(None, self.shares.split(",")):
+        for entry in filter(None, (self.shares or "").split(",")):
             name, _, share = entry.partition("=")
             if name not in shares:
                 raise TrainingError(f"--shares names {name!r}; choose from: {', '.join(shares)}.")
@@ -157,7 +164,7 @@ def _install(part: Part, options: Options) -> None:
 
 
 def _command(part: Part, options: Options, minutes: float) -> list[str]:
-    out, start = options.out / part.name, Path(options.init_from) / (part.start or part.name)
+    out = options.out / part.name
     command = [sys.executable, "-m", part.module, "--out", str(out)]
     command += ["--data", str(options.data), "--device", options.device, "--threads", str(options.threads)]
     command += ["--precision", options.precision, *["--compile"] * options.compile]
@@ -168,6 +175,7 @@ def _command(part: Part, options: Options, minutes: float) -> list[str]:
     command += ["--seed", str(options.seed), *part.flags, *ended]
     if part.needs:
         command += [f"--{part.needs}", str(options.out / part.needs)]
+    start = Path(options.init_from or "") / (part.start or part.name)
     if options.init_from and (start / CONFIG).exists():
         return [*command, "--init-from", str(start)]
     return [*command, "--size", options.size]

@@ -20,7 +20,7 @@ from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.registry import spec
 from train import settings as shared
 from train.augment import shifted
-from train.flags import flag, run_command, whole_numbers
+from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.latents import KEY, describe, draw_autoencoder, finish, skip
 from train.recipes import reference_recipe
 from train.resume import alone
@@ -36,13 +36,13 @@ SHOWN = 8  # test pictures drawn while training goes on
 class Options(RunOptions):
     """What only the autoencoder's training has; left out, settings of the network are those of --size."""
 
-    init_from: str = flag("", "Start from the autoencoder in this checkpoint folder.")
+    init_from: str | None = flag(None, "Start from the autoencoder in this checkpoint folder.", "none")
     force: bool = flag(False, "Train again, from the beginning, where --out holds a finished run.")
     size: str = flag("small", "small is the best value on a CPU; reference is the full network; tiny is for tests.")
-    latent_dim: int = flag(0, "Numbers a picture is encoded as.")
-    channels: str = flag("", "Width of each level, finest first, such as 32,128,192.")
-    blocks_per_level: int = flag(0, "Convolutional attention blocks of each level.")
-    patch_size: int = flag(0, "1, 2 or 4: pictures enter the network as patches of so many pixels a side.")
+    latent_dim: int | None = of_size("Numbers a picture is encoded as.")
+    channels: str | None = of_size("Width of each level, finest first, such as 32,128,192.")
+    blocks_per_level: int | None = of_size("Convolutional attention blocks of each level.")
+    patch_size: int | None = of_size("1, 2 or 4: pictures enter the network as patches of so many pixels a side.")
     dropout: float = flag(0.2, "Dropout inside the classifier.")
     pca_start: bool = flag(
         True,
@@ -62,6 +62,7 @@ class Options(RunOptions):
     oversample: int = flag(3, "How often a picture of the classes is seen for each time that another picture is.")
 
     def __post_init__(self):
+        super().__post_init__()
         validate.real_number("--label-smoothing", self.label_smoothing, 0, 0.99)
         for name in ("reconstruction_weight", "classification_weight", "center_weight"):
             validate.real_number(f"--{name.replace('_', '-')}", getattr(self, name), 0, 1e6)
@@ -73,11 +74,11 @@ class Options(RunOptions):
 
     def network_settings(self) -> dict:
         """The settings of the autoencoder, those of its size and those that were named."""
-        named = {name: getattr(self, name) for name in SHAPE if getattr(self, name)}
-        if self.channels:
-            named["channels"] = whole_numbers("--channels", self.channels)
+        chosen = named(self, *SHAPE)
+        if self.channels is not None:
+            chosen["channels"] = whole_numbers("--channels", self.channels)
         usual = spec(KEY).configure(self.size).autoencoder
-        return usual | named | {"dropout": self.dropout, "linear_path": self.pca_start}
+        return usual | chosen | {"dropout": self.dropout, "linear_path": self.pca_start}
 
     def build(self, num_classes: int, others: int) -> LatentDiffusion:
         """The model that these options ask for, its denoiser untrained, on data with so many other classes."""

@@ -32,6 +32,7 @@ class Options(RunOptions):
     shift: int = flag(2, "Training pictures are shifted by up to so many pixels each way.")
 
     def __post_init__(self):
+        super().__post_init__()
         validate.real_number("--label-smoothing", self.label_smoothing, 0, 0.99)
         if not 0 <= self.shift <= 16:
             raise TrainingError(f"--shift must be from 0 to 16, not {self.shift}.")

@@ -1,6 +1,6 @@
 """What training scripts of denoisers share: their flags, their loss, and how a checkpoint describes them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from diffdemo.diffusion import Diffusion
 from diffdemo.errors import TrainingError
 from diffdemo.registry import ModelSpec, spec
 from diffdemo.schedule import SPACINGS, NoiseSchedule
-from train.flags import flag
+from train.flags import flag, named, of_size
 from train.run import RunOptions
 from train.samples import draw_samples
 from train.task import Task
@@ -30,13 +30,17 @@ FIXED_BY_WEIGHTS = {"size", "dropout", "schedule", "schedule_steps", "beta_start
 class DiffusionOptions(RunOptions):
     """Flags of every denoiser's training; scripts inherit them and may set other defaults."""
 
-    init_from: str = flag("", "Start from the weights and settings of this checkpoint folder.")
+    init_from: str | None = flag(None, "Start from the weights and settings of this checkpoint folder.", "none")
     size: str = flag("small", SIZES)
-    dropout: float = flag(0.0, "Dropout inside the network.")
+    dropout: float | None = of_size("Dropout inside the network.")
     schedule: str = flag("linear", "Noise schedule: linear or cosine.")
     schedule_steps: int = flag(1000, "Training steps T of the schedule.")
-    beta_start: float = flag(1e-4, "First beta of the linear schedule.")
-    beta_end: float = flag(0.02, "Last beta of the linear schedule.")
+    beta_start: float | None = flag(
+        None, "First beta of the linear schedule; least beta of the cosine one.", "0.0001; cosine 1e-8"
+    )
+    beta_end: float | None = flag(
+        None, "Last beta of the linear schedule; largest of the cosine one.", "0.02; cosine 0.999"
+    )
     prediction: str = flag("edm", "What the network predicts: noise, clean, velocity or edm (preconditioned).")
     weighting: str = flag("flat", "Loss weighting: flat or min_snr.")
     noise_levels: str = flag("lognormal", "How often training visits each noise level: uniform or lognormal.")
@@ -51,19 +55,19 @@ class DiffusionOptions(RunOptions):
     fixed_by_weights: ClassVar[set[str]] = FIXED_BY_WEIGHTS
 
     def __post_init__(self):
+        super().__post_init__()
         validate.real_number("--guidance-scale", self.guidance_scale, 0, validate.MAX_GUIDANCE)
         validate.real_number("--class-dropout", self.class_dropout, 0, 1)
         validate.choice("spacing", self.spacing, SPACINGS)
 
     def network_settings(self) -> dict:
         """The settings of the network that were named, by the names of its config."""
-        return {"dropout": self.dropout} if self.dropout else {}
+        return named(self, "dropout")
 
     def noise_schedule(self) -> NoiseSchedule:
-        """The schedule that was named."""
-        if self.schedule == "cosine":
-            return NoiseSchedule.cosine(self.schedule_steps)
-        return NoiseSchedule(self.schedule, self.schedule_steps, self.beta_start, self.beta_end)
+        """The schedule that was named, with its own betas where they were not."""
+        usual = NoiseSchedule.cosine() if self.schedule == "cosine" else NoiseSchedule(self.schedule)
+        return replace(usual, steps=self.schedule_steps, **named(self, "beta_start", "beta_end"))
 
 
 class DenoisingTask(Task):

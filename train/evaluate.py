@@ -119,7 +119,7 @@ def pictures_in(place: Path, count: int | None) -> np.ndarray:
 
 
 def main(
-    model: Annotated[str, typer.Option(metavar="KEY|FOLDER", help="Whose samples to measure.")] = "",
+    model: Annotated[str | None, typer.Option(metavar="KEY|FOLDER", help="Whose samples to measure.")] = None,
     count: Annotated[
         int | None, typer.Option("-n", metavar="N", help="Pictures to measure.  [default: 5000; all of --from]")
     ] = None,
@@ -127,8 +127,9 @@ def main(
         Path | None, typer.Option("--from", help="Measure the pictures in this folder or .npy file instead.")
     ] = None,
     classes: Annotated[
-        str, typer.Option(help="Classes of the reference that --from goes with, such as cat,dog.  [default: all]")
-    ] = "",
+        str | None,
+        typer.Option(help="Classes of the reference that --from goes with, such as cat,dog.  [default: all]"),
+    ] = None,
     pair: Annotated[
         tuple[Path, Path] | None,
         typer.Option("--compare", metavar="A B", help=f"Put two finished evaluations ({RESULT}) side by side."),
@@ -175,10 +176,12 @@ def main(
     if pair:
         print(compare(pair))
         return
-    if bool(model) == bool(source):
+    if (model is None) == (source is None):
         raise RequestError("Name what to evaluate: either a --model or pictures with --from.")
     if source and install_figures:
         raise RequestError("--install goes with --model: pictures --from elsewhere are no checkpoint's.")
+    if classes == "":
+        raise RequestError("--classes names no class; leave it out for all of them.")
     validate.choice("reference", reference, SPLITS)
     if count is not None:
         validate.whole_number("-n", count, LEAST, MOST)
@@ -189,7 +192,7 @@ def main(
     if source:
         pictures = pictures_in(source, count)
         drawn = {"from": str(source), "sha256": hashlib.sha256(pictures).hexdigest()}
-        names, kept = [None] * len(pictures), tuple(filter(None, classes.split(",")))
+        names, kept = [None] * len(pictures), tuple(filter(None, (classes or "").split(",")))
         out = out or RUNS / f"{source.stem}-{drawn['sha256'][:12]}"
     else:
         folder = catalog.find(model, checkpoints)

@@ -5,7 +5,9 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, field, fields
-from typing import Annotated, Any, NoReturn
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 
@@ -15,9 +17,34 @@ from train.distributed import launcher
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
 
-def flag(default: Any, text: str, show_default: bool = True) -> Any:
-    """A dataclass field that is a flag too; `text` is its explanation."""
-    return field(default=default, metadata={"help": text, "show_default": show_default})
+def flag(default: Any, text: str, unnamed: str = "", may_be_empty: bool = False) -> Any:
+    """A dataclass field that is a flag too.
+
+    None as the default is for what holds nowhere else: 0, "" and False are values that can be named. An empty text is
+    refused by the command line: what a shell makes of a variable that is not set is no name of a folder.
+
+    Args:
+        default: where the flag is not named.
+        text: its explanation.
+        unnamed: what holds where it is not named, in words, if the default does not say it.
+        may_be_empty: whether an empty text is a value, such as a list of nothing.
+    """
+    return field(default=default, metadata={"help": text, "unnamed": unnamed, "may_be_empty": may_be_empty})
+
+
+def of_size(text: str, may_be_empty: bool = False) -> Any:
+    """A flag of the network, None where it is not named: then it is what --size says."""
+    return flag(None, text, "that of --size", may_be_empty)
+
+
+def named(options: Any, *names: str) -> dict[str, Any]:
+    """Those of these fields that have a value, by name."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def kind(f: Field) -> type:
+    """The type that a flag's value has if it has one."""
+    return next((part for part in get_args(f.type) if part is not NoneType), f.type)
 
 
 def whole_numbers(name: str, text: str, wanted: str = "widths such as 64,128,128") -> tuple[int, ...]:
@@ -86,9 +113,23 @@ def _module_name() -> str:
 
 def _parameter(f: Field) -> inspect.Parameter:
     name = f"--{f.name.replace('_', '-')}"
-    names = [] if f.type is bool else [name]  # typer makes a pair of names of a switch itself
-    option = typer.Option(*names, **f.metadata)
+    names = [] if kind(f) is bool else [name]  # typer makes a pair of names of a switch itself
+    refuse = {}
+    if kind(f) in (str, Path) and not f.metadata["may_be_empty"]:
+        refuse = {"parser": _filled(kind(f)), "metavar": f"<{kind(f).__name__.lower()}>"}
+    option = typer.Option(*names, help=f.metadata["help"], show_default=f.metadata["unnamed"] or True, **refuse)
     default = inspect.Parameter.empty if f.default is MISSING else f.default
     return inspect.Parameter(
         f.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[f.type, option]
     )
+
+
+def _filled(kind: type) -> Callable[[Any], Any]:
+    """What makes a `kind` of a text, but of an empty one."""
+
+    def parse(text: Any) -> Any:
+        if text == "":  # Path("") would be the folder one happens to be in
+            raise typer.BadParameter("it must not be empty")
+        return kind(text)
+
+    return parse

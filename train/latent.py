@@ -16,7 +16,7 @@ from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.registry import spec
 from train import settings as shared
 from train.denoising import FIXED_BY_WEIGHTS, DenoisingTask, DiffusionOptions, how_to_sample, make_task
-from train.flags import flag, run_command, whole_numbers
+from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.latents import KEY, LatentDataset, draw_autoencoder, finish, latent_dataset, raw_latents, skip
 from train.recipes import reference_recipe
 from train.resume import alone
@@ -29,8 +29,8 @@ class Options(DiffusionOptions):
 
     autoencoder: Path = flag(Path("runs/autoencoder"), "Folder with the trained autoencoder.")
     force: bool = flag(False, "Train again, from the beginning, where --out holds a finished run.")
-    hidden: str = flag("", "Widths of the denoiser's blocks, such as 256,512,256.")
-    embedding_dim: int = flag(0, "Width of the time and class embedding.")
+    hidden: str | None = of_size("Widths of the denoiser's blocks, such as 256,512,256.")
+    embedding_dim: int | None = of_size("Width of the time and class embedding.")
     prediction: str = flag("noise", "What the network predicts: noise, clean or velocity.")
     noise_levels: str = flag("uniform", "How often training visits each noise level: uniform or lognormal.")
     guidance_scale: float = flag(4.0, "Guidance that the checkpoint is shown with; 1 is none.")
@@ -44,10 +44,10 @@ class Options(DiffusionOptions):
 
     def network_settings(self) -> dict:
         """The settings of the denoiser that were named, and those of the autoencoder."""
-        named = super().network_settings() | {"autoencoder": _read(self.autoencoder).model["autoencoder"]}
-        if self.hidden:
-            named["hidden"] = whole_numbers("--hidden", self.hidden)
-        return named | ({"embedding_dim": self.embedding_dim} if self.embedding_dim else {})
+        chosen = super().network_settings() | named(self, "embedding_dim")
+        if self.hidden is not None:
+            chosen["hidden"] = whole_numbers("--hidden", self.hidden)
+        return chosen | {"autoencoder": _read(self.autoencoder).model["autoencoder"]}
 
 
 @dataclass(frozen=True)

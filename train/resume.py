@@ -11,7 +11,7 @@ from diffdemo.atomic import remove_unfinished
 from diffdemo.checkpoint import write_json
 from diffdemo.errors import DiffdemoError, TrainingError
 from train.distributed import is_first
-from train.flags import command_line
+from train.flags import command_line, kind
 from train.state import STATE
 
 try:
@@ -20,6 +20,8 @@ except ImportError:  # Windows, where nobody is kept out
     fcntl = None
 
 RUN, LOCK = "run.json", ".lock"
+# Of run.json. In the first, 0 or nothing was what a flag had that was not named; now that is null, and 0 is a value.
+FORMAT = 2
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.
 CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", "save_minutes", "device", "threads"}
 CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images", "draw_epochs"}
@@ -61,12 +63,12 @@ def remember(options: Any, settings: Any) -> str:
     """
     path = settings.out / RUN
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in _all(options, settings).items()}
-    stored = json.loads(path.read_text("utf-8")) if options.resume else {}
+    stored = _read(path, options, settings) if options.resume else {}
     commands = stored.pop("commands", [])
     # A flag that is newer than the run has had its default there.
     if not commands or any(stored.get(name, value) != value for name, value in asked.items() if name != "resume"):
         commands.append(command_line())
-    write_json(path, asked | {"commands": commands})
+    write_json(path, asked | {"format": FORMAT, "commands": commands})
     return " && ".join(commands)
 
 
@@ -85,21 +87,39 @@ def settings_of(options: Any, settings: Any, given: set[str]) -> tuple[Any, Any]
             )
         return options, settings
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        stored = _read(path, options, settings)
     except (OSError, ValueError):
         raise TrainingError(f"There is no run to resume in {settings.out}; start it without --resume.") from None
+    defaults = {f.name: f.default for part in (options, settings) for f in fields(part)}
     for name in sorted(given - CHANGEABLE):
-        asked = _all(options, settings)[name]
-        if str(stored.get(name)) != str(asked):
+        asked, was = _all(options, settings)[name], stored.get(name, defaults[name])
+        if str(was) != str(asked):
             raise TrainingError(
-                f"--{name.replace('_', '-')} was {stored.get(name)} when the run began and cannot become {asked}; "
-                "leave it out, or start a new run."
+                f"--{name.replace('_', '-')} was {'not named' if was is None else was} when the run began and cannot "
+                f"become {asked}; leave it out, or start a new run."
             )
+    if "images" in given and "epochs" not in given:
+        stored["epochs"] = 0  # or they would overrule the images
     return tuple(_restored(part, stored, given) for part in (options, settings))
 
 
+def _read(path: Path, *parts: Any) -> dict:
+    """What a run's file says, in the words of today's format."""
+    stored = json.loads(path.read_text("utf-8"))
+    if stored.pop("format", 1) == 1:
+        unnamed = {f.name for part in parts for f in fields(part) if f.default is None and not stored.get(f.name)}
+        if stored.get("schedule") == "cosine":  # whose betas were its own, whatever was named
+            unnamed |= {"beta_start", "beta_end"}
+        stored |= dict.fromkeys(unnamed & stored.keys())
+    return stored
+
+
 def _restored(part: Any, stored: dict, given: set[str]) -> Any:
-    kept = {f.name: f.type(stored[f.name]) for f in fields(part) if f.name in stored and f.name not in given}
+    kept = {
+        f.name: None if stored[f.name] is None else kind(f)(stored[f.name])
+        for f in fields(part)
+        if f.name in stored and f.name not in given
+    }
     return replace(part, **kept | {"resume": True} if hasattr(part, "resume") else kept)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from diffdemo.checkpoint import parameter_count
 from diffdemo.data import Dataset, load_dataset
 from diffdemo.device import choose_device, peak_memory
+from diffdemo.errors import TrainingError
 from diffdemo.registry import ModelSpec
 from train.distributed import join
 from train.flags import flag
@@ -30,13 +31,21 @@ class RunOptions:
     resume: bool = flag(False, "Go on exactly where the run in --out was saved last, with its own flags.")
     epochs: int = flag(0, "End after so many epochs, in place of --images; 0 is not used.")
 
+    def __post_init__(self):
+        for name in ("threads", "epochs"):
+            if getattr(self, name) < 0:
+                raise TrainingError(f"--{name} must be 0 or more, not {getattr(self, name)}.")
+
 
 def begin(options: Any, settings: Settings, given: set[str], recipe: dict[str, object]) -> tuple[Any, Settings]:
     """The settings to train with: the run's own if it is resumed, else the recipe's where no flag was named.
 
     Raises:
-        TrainingError: the folder cannot be resumed, or would be overwritten; RequestError: there is no such device.
+        TrainingError: the folder cannot be resumed, or would be overwritten, or two flags contradict each other;
+            RequestError: there is no such device.
     """
+    if options.epochs and {"images", "epochs"} <= given:
+        raise TrainingError("--images and --epochs both say when the run ends; name one of them.")
     options, settings = settings_of(options, settings, given)
     if not options.resume:
         options, settings = with_recipe(options, settings, given, recipe)

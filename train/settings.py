@@ -35,7 +35,7 @@ class Settings:
     patience: int = flag(0, "Stop after so many epochs without a better validation loss; 0 is never.")
     save_minutes: float = flag(2.0, "Minutes between two saves of the run.")
     sample_every_images: int = flag(
-        0, "Draw samples each time so many pictures were seen, besides epochs 1, 5, 10, ..."
+        0, "Draw samples each time so many pictures were seen, besides epochs 1, 5, 10, ...; 0 is never."
     )
     draw_epochs: int = flag(1, "Of the epochs with samples, draw the first and those that this number divides.")
     snapshot_every_images: int = flag(

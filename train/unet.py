@@ -11,7 +11,7 @@ from diffdemo.errors import TrainingError
 from diffdemo.models.unet import UNetConfig
 from diffdemo.registry import SPECS, spec
 from train.denoising import FIXED_BY_WEIGHTS, DiffusionOptions, how_to_sample, make_task
-from train.flags import flag, run_command, whole_numbers
+from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.recipes import reference_recipe
 from train.resume import alone
 from train.run import begin, load_splits, train
@@ -19,8 +19,7 @@ from train.samples import draw_summary
 from train.settings import Settings
 
 MODELS = [model.key for model in SPECS.values() if model.config_type is UNetConfig]
-OF_SIZE = ".  [default: that of --size]"
-SHAPE = ("blocks_per_level", "patch_size", "num_heads", "time_embedding_dim")
+SHAPE = ("blocks_per_level", "patch_size", "middle_attention", "num_heads", "time_embedding_dim")
 
 
 @dataclass(frozen=True)
@@ -28,26 +27,27 @@ class Options(DiffusionOptions):
     """What only a UNet's training has; settings of the network that are left out are those of --size."""
 
     model: str = flag("attention_unet", f"One of {', '.join(MODELS)}.")
-    channels: str = flag("", "Width of each level, finest first, such as 64,128,128.")
-    blocks_per_level: int = flag(0, f"Residual blocks of each level{OF_SIZE}", False)
-    patch_size: int = flag(0, f"1, 2 or 4: pictures enter as patches of so many pixels a side{OF_SIZE}", False)
-    attention_levels: str = flag(
-        "", "Levels with self-attention, counted from 0, such as 1,2; none for a network without."
+    channels: str | None = of_size("Width of each level, finest first, such as 64,128,128.")
+    blocks_per_level: int | None = of_size("Residual blocks of each level.")
+    patch_size: int | None = of_size("1, 2 or 4: pictures enter as patches of so many pixels a side.")
+    attention_levels: str | None = of_size(
+        "Levels with self-attention, counted from 0, such as 1,2; none, or nothing, for no level.", may_be_empty=True
     )
-    num_heads: int = flag(0, f"Attention heads; they must divide the channels where attention is{OF_SIZE}", False)
-    time_embedding_dim: int = flag(0, f"Width of the time and class embedding{OF_SIZE}", False)
+    middle_attention: bool | None = of_size("Self-attention in the middle, where the picture is smallest.")
+    num_heads: int | None = of_size("Attention heads; they must divide the channels where attention is.")
+    time_embedding_dim: int | None = of_size("Width of the time and class embedding.")
 
     fixed_by_weights: ClassVar[set[str]] = FIXED_BY_WEIGHTS | {"channels", "attention_levels", *SHAPE}
 
     def network_settings(self) -> dict:
         """The settings of the network that were named."""
-        named = super().network_settings() | {name: getattr(self, name) for name in SHAPE if getattr(self, name)}
-        if self.channels:
-            named["channels"] = whole_numbers("--channels", self.channels)
-        if self.attention_levels:
+        chosen = super().network_settings() | named(self, *SHAPE)
+        if self.channels is not None:
+            chosen["channels"] = whole_numbers("--channels", self.channels)
+        if self.attention_levels is not None:
             levels = "" if self.attention_levels == "none" else self.attention_levels
-            named["attention_levels"] = whole_numbers("--attention-levels", levels, "levels such as 1,2, or none")
-        return named
+            chosen["attention_levels"] = whole_numbers("--attention-levels", levels, "levels such as 1,2, or none")
+        return chosen
 
 
 def main(options: Options, settings: Settings, given: set[str]) -> None:
