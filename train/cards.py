@@ -1,4 +1,4 @@
-"""Write the model card of each checkpoint from what its config.json says: `python -m train.cards`."""
+"""Write each checkpoint's model card, and the tables of README and docs/results.md: `python -m train.cards`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +12,10 @@ from diffdemo.classifier import KEY as CLASSIFIER
 from diffdemo.classifier import ClassifierInfo, load_classifier
 from diffdemo.errors import TrainingError
 from diffdemo.measured import NAMES, Figure, measured, number
+from diffdemo.tables import markdown
 from diffdemo.tensor_files import INT8
 from train.flags import run_app
+from train.results import PAGES, filled_in
 
 CARD = "README.md"
 PICTURES = ("figures/samples_grid.png", "samples/final.png", "confusion.png")  # the first that is there is shown
@@ -70,7 +72,7 @@ def card(info: CheckpointInfo | ClassifierInfo, picture: str = "") -> str:
     parts += ["## Training", _training(info)]
     if rows:
         heads = ("figure", "value", "real pictures", "how")
-        parts += ["## Measured", _table(heads, [_cells(figure) for figure in rows])]
+        parts += ["## Measured", markdown(heads, [_cells(figure) for figure in rows])]
     if diffusion:
         parts += ["## Use", _use(info)]
     return "\n\n".join(parts) + "\n"
@@ -104,7 +106,7 @@ def _training(info: CheckpointInfo | ClassifierInfo) -> str:
             for name, label in FACTS.items()
             if stage.get(name) is not None
         ]
-    return _table(("what", "value"), rows)
+    return markdown(("what", "value"), rows)
 
 
 def _use(info: CheckpointInfo) -> str:
@@ -120,11 +122,6 @@ def _cells(figure: Figure) -> tuple[str, ...]:
     return figure.title, number(figure.value), "" if figure.floor is None else number(figure.floor), figure.how
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _value(value: object) -> str:
     return f"`{value}`" if "python -m" in str(value) else number(value)
 
@@ -137,21 +134,29 @@ def _plain(value: object) -> str:
 
 def main(
     checkpoints: Annotated[Path, typer.Option(help="Folder with a checkpoint folder for each model.")] = CHECKPOINTS,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether every card is up to date.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether everything is up to date.")] = False,
 ) -> None:
-    """Write README.md, the model card, into every checkpoint folder."""
+    """Write README.md, the model card, into every checkpoint folder, and for the shipped ones the pages' tables."""
     infos = dict(catalog.available(checkpoints))
     if (checkpoints / CLASSIFIER / CONFIG).is_file():
         infos[CLASSIFIER] = load_classifier(checkpoints / CLASSIFIER, "cpu").info
     for key, info in infos.items():
         folder = checkpoints / key
         shown = next((name for name in PICTURES if (folder / name).is_file()), "")
-        path, text = folder / CARD, card(info, shown)
-        if check and (not path.is_file() or path.read_text("utf-8") != text):
-            raise TrainingError(f"{path} does not say what {CONFIG} says; write it again with python -m train.cards.")
-        if not check:
-            write_atomically(path, lambda unfinished, text=text: unfinished.write_text(text, "utf-8"))
-            print(f"Wrote {path}.")
+        _keep(folder / CARD, card(info, shown), f"what {CONFIG} says", check)
+    if checkpoints.resolve() == CHECKPOINTS.resolve():
+        root = CHECKPOINTS.parent
+        for page in (root / name for name in PAGES):
+            _keep(page, filled_in(page.read_text("utf-8"), root), "what was measured", check)
+
+
+def _keep(path: Path, text: str, source: str, check: bool) -> None:
+    """Write a file, or with `check` raise TrainingError unless it says just that."""
+    if check and (not path.is_file() or path.read_text("utf-8") != text):
+        raise TrainingError(f"{path} does not say {source}; write it again with python -m train.cards.")
+    if not check:
+        write_atomically(path, lambda unfinished: unfinished.write_text(text, "utf-8"))
+        print(f"Wrote {path}.")
 
 
 if __name__ == "__main__":

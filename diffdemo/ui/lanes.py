@@ -9,11 +9,9 @@ import numpy as np
 from diffdemo import validate
 from diffdemo.generator import Generator
 from diffdemo.request import ANY, SamplingRequest
-from diffdemo.samplers import Step
+from diffdemo.samplers import SAMPLER_TITLES, Step
 from diffdemo.ui.components.viewer import pack, pack_numbers
 from diffdemo.ui.shelf import title
-
-SAMPLER_TITLES = {"dpmpp": "DPM-Solver++", "ddim": "DDIM", "ddpm": "DDPM", "heun": "Heun"}
 
 
 @dataclass
