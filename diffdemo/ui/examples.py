@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from diffdemo.guidance import EVERYWHERE
 from diffdemo.ui.shelf import ANY, Shelf
 
-MOST = 5  # on the page
+MOST = 6  # on the page
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Example:
     guidance: float
     seed: int
     count: int = 4
+    interval: str | None = None  # the model's own
 
     @property
     def settings(self) -> dict:
@@ -26,10 +28,11 @@ class Example:
 
 
 EXAMPLES = (
-    Example("Ships in 20 steps", "attention_unet", "ship", 20, "dpmpp", 4.0, 2),
-    Example("The same without guidance", "attention_unet", "ship", 20, "dpmpp", 1.0, 2),
-    Example("In only three steps", "attention_unet", "ship", 3, "dpmpp", 4.0, 2),
-    Example("DDPM: new noise in every step", "attention_unet", "ship", 100, "ddpm", 4.0, 2),
+    Example("Ships in 16 steps", "attention_unet", "ship", 16, "dpmpp", 2.5, 2),
+    Example("The same without guidance", "attention_unet", "ship", 16, "dpmpp", 1.0, 2),
+    Example("Far too much of it", "attention_unet", "ship", 16, "dpmpp", 8.0, 2, interval=EVERYWHERE),
+    Example("In only three steps", "attention_unet", "ship", 3, "dpmpp", 2.5, 2),
+    Example("DDPM: new noise in every step", "attention_unet", "ship", 100, "ddpm", 2.5, 2),
     Example("Cats from 128 numbers", "latent_diffusion", "cat", 50, "dpmpp", 4.0, 0),
 )
 

@@ -29,7 +29,7 @@ SECONDS_ON_A_SPACE = 60.0
 
 SAMPLER_CHOICES = [(name, key) for key, name in SAMPLER_TITLES.items()]
 SAMPLER_INFO = "DPM-Solver++ needs the fewest steps; DDPM is the original; Heun evaluates the network twice a step."
-INTERVAL_INFO = "low,high or all"
+INTERVAL = "Guided at noise levels σ: low,high or all"
 # Of the page's address.
 OPEN_LINKED_TAB = """() => {
     const asked = new URLSearchParams(location.search).get("tab");
@@ -216,14 +216,7 @@ def steps_and_guidance(
     with gr.Row():
         steps = gr.Number(settings["steps"], label=f"{prefix}Steps", min_width=100)
         guidance = gr.Number(settings["guidance"], label=f"{prefix}Guidance", step=0.5, min_width=100, visible=possible)
-        interval = gr.Textbox(
-            settings["interval"],
-            label=f"{prefix}Guided where σ is",
-            info=INTERVAL_INFO,
-            max_lines=1,
-            min_width=130,
-            visible=possible,
-        )
+    interval = gr.Textbox(settings["interval"], label=f"{prefix}{INTERVAL}", max_lines=1, visible=possible)
     guide = gr.Radio(choices, value=settings["guide"], label=f"{prefix}Guided by", visible=bool(model.guide))
     return steps, guidance, interval, guide
 
