@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from diffdemo.ui.page import SERVING, build
-from diffdemo.ui.shelf import Shelf
+from diffdemo.ui.runs.shelf import Shelf
 
 FLAGS = (
     "--no-sandbox",

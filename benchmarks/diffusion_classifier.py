@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 import diffdemo
-from diffdemo.classify import refine, timesteps
 from diffdemo.data import load_dataset
-from diffdemo.diffusion import scalings
 from diffdemo.generator import Generator
+from diffdemo.measure.diffusion_classifier import refine, timesteps
+from diffdemo.process.diffusion import scalings
 
 
 def pictures_of(data: str, model: Generator, each: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,16 +11,15 @@ import torch
 import typer
 
 from diffdemo import CHECKPOINTS, catalog
-from diffdemo.classifier import load_classifier
 from diffdemo.errors import RequestError
 from diffdemo.generator import Generator
+from diffdemo.measure.classifier import load_classifier
 from train.curves import COLUMNS, Point, Table, measure, settings_of
-from train.drawn import Draw
-from train.evaluate import COMPILE
+from train.evaluate.draw import COMPILE, Draw
+from train.evaluate.judge import Judge
 from train.flags import run_app
-from train.quality import Judge
-from train.resume import alone
-from train.run import load_splits
+from train.loop.resume import alone
+from train.loop.run import load_splits
 
 TABLE = Path("docs/guidance.csv")
 SETTINGS = ("sampler", "steps", "spacing", "guidance_scale", "guidance_interval", "guide")

@@ -17,7 +17,7 @@ from diffdemo import catalog
 from diffdemo.checkpoint import MAP, encoding_of, load_weights, read_info, save_checkpoint
 from diffdemo.errors import DiffdemoError, RequestError
 from diffdemo.generator import Generator
-from diffdemo.latent_space import psnr
+from diffdemo.latent.space import psnr
 from diffdemo.tensor_files import FP16, INT8
 
 

@@ -11,7 +11,7 @@ import sys
 import diffdemo
 from diffdemo.data import load_dataset
 from diffdemo.errors import DiffdemoError, RequestError
-from diffdemo.latent_space import measure
+from diffdemo.latent.space import measure
 
 
 def main() -> None:

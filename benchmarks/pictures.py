@@ -11,9 +11,9 @@ import torch
 import typer
 
 from diffdemo import CHECKPOINTS, catalog
-from diffdemo.figures import class_grid
+from diffdemo.figures.plots import class_grid
+from diffdemo.figures.raster import image_grid, save_gif, save_png
 from diffdemo.generator import Generator
-from diffdemo.raster import image_grid, save_gif, save_png
 from train.flags import run_app
 
 FAVOURITE = "attention_unet"

@@ -18,9 +18,9 @@ import numpy as np
 
 from diffdemo.checkpoint import read_info
 from diffdemo.errors import CheckpointError
-from diffdemo.figures import save_figure
-from diffdemo.quality_curves import LABELS, TABLES
-from diffdemo.training_log import history_columns, moving_mean
+from diffdemo.figures.plots import save_figure
+from diffdemo.records.quality_curves import LABELS, TABLES
+from diffdemo.records.run_folder import history_columns, moving_mean
 
 MODELS = {"simple_unet": "tab:blue", "attention_unet": "tab:orange"}
 MEASURED = ("frechet_distance", "kernel_distance", "precision", "recall", "class_agreement")

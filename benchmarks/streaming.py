@@ -18,8 +18,8 @@ from benchmarks.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
 from diffdemo.device import hardware_name
 from diffdemo.generator import Generator
-from diffdemo.ui.generate import RUN_ID
-from diffdemo.ui.wiring import Showcase
+from diffdemo.ui.parts.wiring import Showcase
+from diffdemo.ui.tabs.generate import RUN_ID
 
 # The browser notes by its own clock when Generate was clicked and when its frames were on display: Playwright, which
 # looks only now and then, would notice up to half a second later.

@@ -21,13 +21,13 @@ from torchvision import transforms
 
 from diffdemo.data import CIFAR10_CLASSES, Dataset
 from diffdemo.device import choose_device
-from diffdemo.diffusion import Diffusion
+from diffdemo.process.diffusion import Diffusion
+from diffdemo.process.schedule import NoiseSchedule
 from diffdemo.registry import spec
-from diffdemo.schedule import NoiseSchedule
-from train.denoising import DenoisingTask
-from train.loop import Trainer
-from train.settings import Settings
-from train.speed import flops_per_image, matmul_ceiling
+from train.loop.settings import Settings
+from train.loop.speed import flops_per_image, matmul_ceiling
+from train.loop.trainer import Trainer
+from train.tasks.denoising import DenoisingTask
 
 
 def random_data(count: int = 4096) -> Dataset:

@@ -135,7 +135,7 @@ def sample(
     ] = None,
 ) -> None:
     """Draw pictures from noise."""
-    from diffdemo.cli_sample import Output, draw
+    from diffdemo.cli.sample import Output, draw
 
     seeds = validate.consecutive_seeds(seed, count)
     output = Output.requested(DEFAULT_OUT if out is None and npy is None else out, npy, scale, len(seeds))
@@ -175,9 +175,9 @@ def reconstruct(
     checkpoints: Checkpoints = None,
 ) -> None:
     """Send a picture through the autoencoder: 3,072 numbers become 128, and a picture again."""
-    from diffdemo.latent_space import psnr
-    from diffdemo.pictures import read_pictures
-    from diffdemo.raster import image_grid, save_png
+    from diffdemo.data.pictures import read_pictures
+    from diffdemo.figures.raster import image_grid, save_png
+    from diffdemo.latent.space import psnr
 
     size = validate.whole_number("scale", scale, 1, 32)
     _require_png(out, "reconstruction.png")
@@ -208,8 +208,8 @@ def classify(
     checkpoints: Checkpoints = None,
 ) -> None:
     """Say what is in a picture: the class whose condition denoises it best (a diffusion classifier)."""
-    from diffdemo.cli_classify import judge, table
-    from diffdemo.pictures import read_pictures
+    from diffdemo.cli.classify import judge, table
+    from diffdemo.data.pictures import read_pictures
 
     pixels = read_pictures([picture])
     answer = judge(diffdemo.load(model, device=device, checkpoints=checkpoints), pixels, draws, seed)
@@ -249,9 +249,9 @@ def nearest(
     checkpoints: Checkpoints = None,
 ) -> None:
     """Is it a copy? Find the training pictures that a picture, or a sample, is most like."""
-    from diffdemo.cli_nearest import describe, draw, table
-    from diffdemo.nearest import MEASURES, TrainingPictures
-    from diffdemo.pictures import read_pictures
+    from diffdemo.cli.nearest import describe, draw, table
+    from diffdemo.data.pictures import read_pictures
+    from diffdemo.measure.nearest import MEASURES, TrainingPictures
 
     if (picture is None) == (model is None):
         raise RequestError("Name one thing to look at: a picture, or a model with --model.")
@@ -263,7 +263,7 @@ def nearest(
         pixels = read_pictures([picture])
     classifier = None
     if by == "features":
-        from diffdemo.classifier import KEY, load_classifier
+        from diffdemo.measure.classifier import KEY, load_classifier
 
         classifier = load_classifier(Path(checkpoints or diffdemo.CHECKPOINTS) / KEY, device)
     training = TrainingPictures(data, classifier)

@@ -3,7 +3,7 @@
 A checkpoint is a folder. `model.safetensors` (or numbered shards of it) holds the weights, in fp16 (format 1) or the
 large ones in int8 (format 2), see `diffdemo.tensor_files`; its header repeats what the network is. `config.json` holds
 the same, the SHA-256 of every weights file, and how it was trained. A model of latents may have `map.safetensors` too,
-which `diffdemo.latent_map` reads. Nothing is ever unpickled, so a checkpoint from anywhere is safe to open.
+which `diffdemo.latent.map` reads. Nothing is ever unpickled, so a checkpoint from anywhere is safe to open.
 """
 
 import json
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from diffdemo import validate
 from diffdemo.atomic import hidden_folder, write_atomically
-from diffdemo.diffusion import Diffusion
 from diffdemo.errors import CheckpointError, DiffdemoError
-from diffdemo.guidance import GUIDES, WEAK_MODEL, Guidance, parse_interval
+from diffdemo.process.diffusion import Diffusion
+from diffdemo.process.guidance import GUIDES, WEAK_MODEL, Guidance, parse_interval
+from diffdemo.process.samplers import SAMPLERS
+from diffdemo.process.schedule import SPACINGS, NoiseSchedule
 from diffdemo.registry import ModelSpec, spec
-from diffdemo.samplers import SAMPLERS
-from diffdemo.schedule import SPACINGS, NoiseSchedule
 from diffdemo.tensor_files import (
     FP16,
     INT8,
@@ -42,9 +42,9 @@ FORMATS = {FP16: 1, INT8: 2}
 # Of tensors in one file, which with its header is below 15 MiB: hosts of repositories are unhappy with larger ones.
 SHARD_BYTES = 15 * 2**20 - 2**18
 CONFIG = "config.json"
-GUIDE = "guide"  # folder of a weaker version of the model, a checkpoint of its own: see `diffdemo.guidance`
+GUIDE = "guide"  # folder of a weaker version of the model, a checkpoint of its own: see `diffdemo.process.guidance`
 GUIDE_CONFIG = f"{GUIDE}/{CONFIG}"  # whose hash stands for the guide's: it names those of its weights
-MAP = "map.safetensors"  # of the latent space, see `diffdemo.latent_map`: no weights, and a checkpoint may lack it
+MAP = "map.safetensors"  # of the latent space, see `diffdemo.latent.map`: no weights, and a checkpoint may lack it
 
 
 @dataclass(frozen=True)

@@ -11,27 +11,15 @@ from torch import Tensor, nn
 
 from diffdemo import validate
 from diffdemo.checkpoint import CheckpointInfo, guide_folder, load_network
+from diffdemo.data.pixels import to_images, to_pixels
 from diffdemo.device import autocast, choose_device
-from diffdemo.diffusion import eps_from_x0
 from diffdemo.errors import CheckpointError
-from diffdemo.guidance import WEAK_MODEL
+from diffdemo.process.diffusion import eps_from_x0
+from diffdemo.process.guidance import WEAK_MODEL
+from diffdemo.process.samplers import SAMPLERS, SeededNoise, Step
 from diffdemo.request import ANY, SamplingRequest
-from diffdemo.samplers import SAMPLERS, SeededNoise, Step
 
 BATCH = 64  # images denoised at once; bounds memory, and changes pictures by rounding at most
-
-
-def to_images(pixels: Tensor) -> np.ndarray:
-    """Float pictures (N, 3, H, W) in [-1, 1] to uint8 (N, H, W, 3); values outside are clipped."""
-    scaled = (pixels.detach().float().clamp(-1, 1) + 1) * 127.5
-    return scaled.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().contiguous().numpy()
-
-
-def to_pixels(images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 pictures (N, H, W, 3) to float (N, 3, H, W) in [-1, 1]."""
-    # copied, because the pictures of a data set are a memory map that PyTorch must not write to
-    tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
-    return tensor.to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Generator:
@@ -191,14 +179,14 @@ class Generator:
         Args:
             class_name: a class for all images, or one for each; None and "any" are no class.
             start: (x_t, t) to start there and not with noise at T - 1: states (N, *shape), one for each seed, at the
-                training step t, 0 to T - 1; see `diffdemo.forward`. What a sampler draws later comes from the seeds.
+                training step t, 0 to T - 1; see `diffdemo.trajectory`. What a sampler draws later comes from the seeds.
             settings: what is asked for besides.
 
                 - seeds: whole numbers from 0 to 2^64 - 1; image k depends on seeds[k] alone, and on how many others it
                   is drawn with no more than rounding does. One image of seed 0 if left out.
                 - steps: 1 to the schedule's length (1000), or to t + 1 with a `start` at t.
                 - sampler: "ddpm", "ddim", "dpmpp" or "heun".
-                - guidance_scale: 0 to 20; 1 is none, see `diffdemo.guidance`.
+                - guidance_scale: 0 to 20; 1 is none, see `diffdemo.process.guidance`.
                 - guidance_interval: (low, high), guided are steps with low < sigma <= high; "all" is everywhere.
                 - guide: "no-class" or "weak-model", whose guess is the worse one.
                 - spacing: "trailing" or "karras", see `NoiseSchedule.timesteps`.

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffdemo.data.pixels import to_images, to_pixels
 from diffdemo.errors import CheckpointError
-from diffdemo.generator import BATCH, Generator, to_images, to_pixels
+from diffdemo.generator import BATCH, Generator
 
 
 class LatentGenerator(Generator):

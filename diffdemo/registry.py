@@ -26,7 +26,7 @@ class ModelSpec:
         reference: the reference configuration.
         small: what differs from it in the configuration that two CPU cores can train.
         tiny: what differs from it in the smallest that is still the architecture, to see in seconds that all works.
-        prediction: what the reference predicts, see `diffdemo.diffusion.PREDICTIONS`.
+        prediction: what the reference predicts, see `diffdemo.process.diffusion.PREDICTIONS`.
     """
 
     key: str

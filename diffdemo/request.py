@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from diffdemo import validate
 from diffdemo.checkpoint import CheckpointInfo
-from diffdemo.guidance import NO_CLASS, Guidance, checked_guidance
-from diffdemo.samplers import SAMPLERS
-from diffdemo.schedule import SPACINGS
+from diffdemo.process.guidance import NO_CLASS, Guidance, checked_guidance
+from diffdemo.process.samplers import SAMPLERS
+from diffdemo.process.schedule import SPACINGS
 
 ANY = "any"  # no class: what an unconditional model draws, and others on request
 
@@ -20,8 +20,8 @@ class SamplingRequest:
         classes: for each image the name of its class, or ANY.
         seeds: for each image its own, 0 to 2^64 - 1.
         steps: 1 to the schedule's length.
-        sampler: one of `diffdemo.samplers.SAMPLERS`.
-        spacing: one of `diffdemo.schedule.SPACINGS`.
+        sampler: one of `diffdemo.process.samplers.SAMPLERS`.
+        spacing: one of `diffdemo.process.schedule.SPACINGS`.
         guidance: how the class, or the model's lead over a weaker one, is exaggerated.
         eta: of ddim, 0 to 1, or None where it was not named.
         variance: of ddpm, "small" or "large", or None where it was not named.

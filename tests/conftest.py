@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from diffdemo.checkpoint import CheckpointInfo, parameter_count, save_checkpoint
+from diffdemo.process.schedule import NoiseSchedule
 from diffdemo.registry import SPECS
-from diffdemo.schedule import NoiseSchedule
 
 # Wall-clock deadlines of single examples say more about the machine than about the code.
 hypothesis.settings.register_profile("diffdemo", deadline=None)

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-import train.run
 from diffdemo.data import Dataset
 from diffdemo.errors import Interrupted
-from train.distributed import join
-from train.loop import Trainer
-from train.resume import alone
-from train.run import RunOptions, begin
-from train.settings import Settings
-from train.task import Task
+from train.loop import run
+from train.loop.distributed import join
+from train.loop.resume import alone
+from train.loop.run import RunOptions, begin
+from train.loop.settings import Settings
+from train.loop.task import Task
+from train.loop.trainer import Trainer
 
 SPOILED_STEP, STEPS = 5, 40
 
@@ -88,7 +88,7 @@ def script(out: Path, resume: bool) -> None:
     """What a training script does, in `out`."""
     options, chosen = begin(RunOptions(device="cpu", resume=resume), settings(out), set(), {})
     with alone(out):
-        train.run.train(new_task(resume), options, chosen, (forty_pictures(), forty_pictures()))
+        run.train(new_task(resume), options, chosen, (forty_pictures(), forty_pictures()))
 
 
 def new_task(resumed: bool = False) -> MirrorTask:
@@ -105,7 +105,7 @@ def main(folder: Path) -> None:
     facts = task.labels, task.noise, whole.meter.skipped, whole.seconds
     torch.save((states, facts), folder / f"rank{group.rank}.pt")
 
-    train.run.Trainer = Killed
+    run.Trainer = Killed
     try:
         script(folder / "killed", resume=False)
     except Interrupted as interrupted:

@@ -11,12 +11,13 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from benchmarks.browser import open_shelf, served
-from diffdemo.raster import image_grid
-from diffdemo.ui import options, wiring
+from diffdemo.figures.raster import image_grid
+from diffdemo.ui import options
 from diffdemo.ui.page import main
-from diffdemo.ui.runs import Lane
-from diffdemo.ui.settings import first_settings_of
-from diffdemo.ui.shelf import Shelf
+from diffdemo.ui.parts import wiring
+from diffdemo.ui.runs.settings import first_settings_of
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.stream import Lane
 
 
 @pytest.fixture(scope="module")

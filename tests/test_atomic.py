@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffdemo import atomic, checkpoint, cli_sample
+from diffdemo import atomic, checkpoint
 from diffdemo.checkpoint import read_info, save_checkpoint, save_tensors
+from diffdemo.cli import sample as cli_sample
 from diffdemo.errors import DiffdemoError
 
 

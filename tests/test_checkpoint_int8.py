@@ -22,7 +22,7 @@ from diffdemo.checkpoint import (
     sha256,
 )
 from diffdemo.errors import CheckpointError, RequestError
-from diffdemo.latent_space import psnr
+from diffdemo.latent.space import psnr
 from diffdemo.quantise import dequantise, quantise
 
 WEIGHTS = "model.safetensors"

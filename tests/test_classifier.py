@@ -7,9 +7,9 @@ import pytest
 import torch
 from training_helpers import Script
 
-from diffdemo.classifier import load_classifier
 from diffdemo.data import load_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError, RequestError
+from diffdemo.measure.classifier import load_classifier
 from diffdemo.models.classifier import Classifier, ClassifierConfig
 
 SCRIPT = Script("train.classifier")

@@ -15,14 +15,14 @@ from sentences import refused
 from torch import nn
 
 import diffdemo
-from diffdemo import classify as classify_module
 from diffdemo.__main__ import main
-from diffdemo.classify import classify, refine, timesteps
 from diffdemo.errors import CheckpointError, RequestError
-from diffdemo.forward import Trajectory
 from diffdemo.generator import Generator
+from diffdemo.measure import diffusion_classifier as classify_module
+from diffdemo.measure.diffusion_classifier import classify, refine, timesteps
 from diffdemo.models.unet import UNet
 from diffdemo.registry import SPECS
+from diffdemo.trajectory import Trajectory
 
 PICTURES = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
 with_classes = pytest.mark.parametrize("key", [key for key, spec in SPECS.items() if spec.classes])

@@ -12,11 +12,11 @@ from cli_helpers import COMMAND, REPOSITORY, complaint, contents, tiny_sampling
 from PIL import Image
 
 import diffdemo
-from diffdemo import cli_sample
 from diffdemo.__main__ import main
-from diffdemo.generator import to_images
-from diffdemo.pictures import read_pictures
-from diffdemo.samplers import SeededNoise
+from diffdemo.cli import sample as cli_sample
+from diffdemo.data.pictures import read_pictures
+from diffdemo.data.pixels import to_images
+from diffdemo.process.samplers import SeededNoise
 
 LIST_KEYS = ["key", "space", "classes", "parameters", "images_seen", "hardware", "minutes"]
 LIST_KEYS += ["prediction", "sampler", "steps", "metrics"]

@@ -6,8 +6,8 @@ import shlex
 import pytest
 
 from diffdemo import CHECKPOINTS
-from diffdemo.commands import commands, install_command
-from diffdemo.training_log import Record
+from diffdemo.records.commands import commands, install_command
+from diffdemo.records.run_folder import Record
 
 AGAIN = "python -m train.unet --init-from"
 

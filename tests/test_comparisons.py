@@ -10,14 +10,14 @@ from sentences import refused
 
 from benchmarks.browser import open_shelf
 from diffdemo import RequestError
-from diffdemo.comparison import compare
 from diffdemo.generator import Generator
-from diffdemo.quality_curves import SETTINGS, TABLES, weights_of
-from diffdemo.ui.compare_link import asked_for, link
-from diffdemo.ui.comparisons import pair_of, pairs, start, table
-from diffdemo.ui.runs import stream
-from diffdemo.ui.settings import linked
-from diffdemo.ui.shelf import Shelf
+from diffdemo.measure.difference import compare
+from diffdemo.records.quality_curves import SETTINGS, TABLES, weights_of
+from diffdemo.ui.runs.compare_link import asked_for, link
+from diffdemo.ui.runs.comparisons import pair_of, pairs, start, table
+from diffdemo.ui.runs.settings import linked
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.stream import stream
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentences import refused
 
-from diffdemo.diffusion import (
+from diffdemo.errors import RequestError
+from diffdemo.process.diffusion import (
     PREDICTIONS,
     WEIGHTINGS,
     Diffusion,
@@ -20,8 +21,7 @@ from diffdemo.diffusion import (
     timestep_probabilities,
     x0_from_output,
 )
-from diffdemo.errors import RequestError
-from diffdemo.schedule import NoiseSchedule
+from diffdemo.process.schedule import NoiseSchedule
 
 predictions = pytest.mark.parametrize("prediction", PREDICTIONS)
 alpha_bars = st.floats(1e-5, 1 - 1e-5)

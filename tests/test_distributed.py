@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 from sentences import refused
 
 from diffdemo.errors import TrainingError
-from train.loop import Trainer
-from train.randomness import DataOrder
+from train.loop.randomness import DataOrder
+from train.loop.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
 

@@ -15,18 +15,20 @@ import torch
 from PIL import Image
 
 from diffdemo.checkpoint import load_network, parameter_count, read_info, save_checkpoint
-from diffdemo.classifier import ClassifierInfo
 from diffdemo.data import CIFAR10_CLASSES as CLASSES
 from diffdemo.data import load_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator
-from diffdemo.metrics import frechet_distance
+from diffdemo.measure.classifier import ClassifierInfo
+from diffdemo.measure.metrics import frechet_distance
 from diffdemo.models.classifier import Classifier, ClassifierConfig
-from diffdemo.quality_curves import read_curves, weights_of
-from train import curves, drawn, evaluate
-from train.drawn import SHARD, Draw
+from diffdemo.records.quality_curves import read_curves, weights_of
+from train import curves
+from train.evaluate import __main__ as evaluate
+from train.evaluate import draw as drawn
+from train.evaluate.draw import SHARD, Draw
+from train.evaluate.inception import Inception
 from train.flags import run_app
-from train.inception import Inception
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import diffdemo
+from diffdemo.process.samplers import SAMPLERS
 from diffdemo.registry import SPECS
-from diffdemo.samplers import SAMPLERS
-from diffdemo.ui.generate import first_settings_of, start
-from diffdemo.ui.runs import stream, whole
-from diffdemo.ui.shelf import Shelf, about
+from diffdemo.ui.runs.shelf import Shelf, about
+from diffdemo.ui.runs.stream import stream, whole
+from diffdemo.ui.tabs.generate import first_settings_of, start
 
 models = pytest.mark.parametrize("key", SPECS)
 

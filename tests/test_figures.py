@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from diffdemo.errors import RequestError
-from diffdemo.figures import class_grid, loss_curve, strip
+from diffdemo.figures.plots import class_grid, loss_curve, strip
 
 HISTORY = [
     {

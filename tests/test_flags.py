@@ -22,9 +22,9 @@ from diffdemo.errors import DiffdemoError, RequestError
 from diffdemo.models.classifier import ClassifierConfig
 from diffdemo.registry import spec
 from train.flags import run_command, whole_numbers
-from train.recipes import REFERENCE
-from train.resume import remember, settings_of
-from train.run import begin, with_recipe
+from train.loop.resume import remember, settings_of
+from train.loop.run import begin, with_recipe
+from train.tasks.recipes import REFERENCE
 
 SCRIPTS = ("unet", "patch_unet", "latent", "autoencoder", "classifier", "all")
 UNETS = ("simple_unet", "attention_unet", "ddpm_unet", "multihead_unet")

@@ -9,11 +9,12 @@ import torch
 from sentences import refused
 
 from diffdemo import generator as generator_module
-from diffdemo.diffusion import add_noise, eps_from_x0
+from diffdemo.data.pixels import to_images, to_pixels
 from diffdemo.errors import RequestError
-from diffdemo.generator import Generator, to_images, to_pixels
+from diffdemo.generator import Generator
 from diffdemo.models.unet import UNet
-from diffdemo.samplers import SAMPLERS, SeededNoise
+from diffdemo.process.diffusion import add_noise, eps_from_x0
+from diffdemo.process.samplers import SAMPLERS, SeededNoise
 
 # CPU kernels sum in another order when the batch is larger.
 ONE_LEVEL = 1

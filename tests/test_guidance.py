@@ -27,13 +27,13 @@ from diffdemo.checkpoint import (
     sha256,
     write_info,
 )
-from diffdemo.diffusion import eps_from_x0
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.generator import Generator
-from diffdemo.guidance import Guidance, parse_interval
 from diffdemo.models.unet import UNet
-from diffdemo.samplers import SeededNoise
-from train.drawn import Draw
+from diffdemo.process.diffusion import eps_from_x0
+from diffdemo.process.guidance import Guidance, parse_interval
+from diffdemo.process.samplers import SeededNoise
+from train.evaluate.draw import Draw
 from train.install import install
 
 levels = st.floats(0, 1e5, allow_subnormal=False)

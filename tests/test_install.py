@@ -22,17 +22,17 @@ from diffdemo.checkpoint import (
     save_checkpoint,
     write_info,
 )
-from diffdemo.classifier import ClassifierInfo, load_classifier
 from diffdemo.errors import CheckpointError, RequestError
-from diffdemo.latent_space import psnr
+from diffdemo.latent.space import psnr
+from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.models.classifier import Classifier, ClassifierConfig
-from diffdemo.quality_curves import measured_as, measured_at, read_curves, weights_of
+from diffdemo.records.quality_curves import measured_as, measured_at, read_curves, weights_of
 from diffdemo.request import SamplingRequest
 from train import install as script
 from train.curves import COLUMNS
+from train.evaluate.report import KEYS, RESULT
 from train.flags import run_app
 from train.install import install
-from train.report import KEYS, RESULT
 
 WEIGHTS = "model.safetensors"
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from diffdemo.diffusion import Diffusion, add_noise
 from diffdemo.models.latent_denoiser import ConditionalUNet
-from diffdemo.schedule import NoiseSchedule
+from diffdemo.process.diffusion import Diffusion, add_noise
+from diffdemo.process.schedule import NoiseSchedule
 
 
 def network(hidden=(32, 48, 32)) -> ConditionalUNet:

@@ -7,9 +7,10 @@ from PIL import Image
 from sentences import refused
 
 import diffdemo
-from diffdemo import figures, latent_space
+from diffdemo import figures
 from diffdemo.data import Dataset, create_cat_dog_dataset, make_toy_dataset
 from diffdemo.errors import DataError, RequestError
+from diffdemo.latent import space as latent_space
 
 FIGURES = {
     "visualize_reconstructions": {"count": 3},

@@ -9,8 +9,9 @@ import torch
 from sentences import refused
 
 import diffdemo
+from diffdemo.data.pixels import to_pixels
 from diffdemo.errors import CheckpointError, RequestError
-from diffdemo.generator import BATCH, to_pixels
+from diffdemo.generator import BATCH
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import diffdemo
 from diffdemo.checkpoint import CONFIG, MAP, load_network, read_info, save_checkpoint, sha256
 from diffdemo.data import create_cat_dog_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError, DataError, RequestError
-from diffdemo.latent_map import follow, interpolate, load_map, make_map
+from diffdemo.latent.map import follow, interpolate, load_map, make_map
 from train import latent_map as command
 from train.install import install
 

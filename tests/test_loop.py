@@ -12,11 +12,11 @@ from torch import nn
 
 from diffdemo.data import Dataset
 from diffdemo.errors import CheckpointError, TrainingError
-from train.history import BAD_STEPS_IN_A_ROW
-from train.loop import Trainer
-from train.settings import Settings
-from train.state import load_state
-from train.task import Task
+from train.loop.history import BAD_STEPS_IN_A_ROW
+from train.loop.settings import Settings
+from train.loop.state import load_state
+from train.loop.task import Task
+from train.loop.trainer import Trainer
 
 
 class MeanTask(Task):

@@ -11,10 +11,10 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 from sentences import refused
 from sklearn.neighbors import NearestNeighbors
 
-from diffdemo import neighbours
 from diffdemo.errors import RequestError
-from diffdemo.metrics import Moments, class_agreement, frechet_distance, kernel_distance
-from diffdemo.neighbours import copying, nearest_neighbours, precision_recall
+from diffdemo.measure import neighbours
+from diffdemo.measure.metrics import Moments, class_agreement, frechet_distance, kernel_distance
+from diffdemo.measure.neighbours import copying, nearest_neighbours, precision_recall
 
 FEW = settings(max_examples=15)
 SEEDS = st.integers(0, 2**32 - 1)

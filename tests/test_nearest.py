@@ -11,10 +11,10 @@ from PIL import Image
 
 from diffdemo.__main__ import main
 from diffdemo.checkpoint import parameter_count, save_checkpoint
-from diffdemo.classifier import ClassifierInfo
 from diffdemo.data import CIFAR10_CLASSES, load_dataset, make_toy_dataset
+from diffdemo.measure.classifier import ClassifierInfo
+from diffdemo.measure.nearest import TrainingPictures, Usual
 from diffdemo.models.classifier import Classifier, ClassifierConfig
-from diffdemo.nearest import TrainingPictures, Usual
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from page_helpers import fill, open_compare, pictures, run, start_long_run
 
 from benchmarks.browser import open_shelf, viewer, wait_for_run
 from diffdemo import validate
-from diffdemo.generator import to_images
-from diffdemo.ui.runs import Stops
-from diffdemo.ui.shelf import Shelf
-from diffdemo.ui.wiring import SAMPLER_CHOICES
+from diffdemo.data.pixels import to_images
+from diffdemo.ui.parts.wiring import SAMPLER_CHOICES
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.stream import Stops
 
 
 @pytest.fixture(scope="module")

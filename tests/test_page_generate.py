@@ -10,9 +10,9 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from benchmarks.browser import viewer, wait_for_run
-from diffdemo.generator import to_images
-from diffdemo.raster import image_grid
-from diffdemo.ui.recordings import Recordings
+from diffdemo.data.pixels import to_images
+from diffdemo.figures.raster import image_grid
+from diffdemo.ui.runs.recordings import Recordings
 
 
 def save(page: Page, kind: str) -> tuple[str, Path]:

@@ -6,7 +6,7 @@ from conftest import save_tiny_checkpoint
 from page_helpers import fill, open_compare, pictures, run
 
 from benchmarks.browser import open_shelf, viewer
-from diffdemo.ui.shelf import Shelf
+from diffdemo.ui.runs.shelf import Shelf
 from train.install import install
 
 INTERVAL = "Guided at noise levels σ: low,high or all"

@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 from test_page_pictures import FORWARD, SCORES, canvas, open_classify, open_forward, upload
 
 from benchmarks.browser import served, viewer, wait_for_run
-from diffdemo.ui import classify, compare, forward, generate
-from diffdemo.ui.settings import first_settings_of
+from diffdemo.ui.runs.settings import first_settings_of
+from diffdemo.ui.tabs import classify, compare, forward, generate
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 

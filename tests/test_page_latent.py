@@ -17,10 +17,10 @@ from torchvision.datasets import CIFAR10
 from benchmarks.browser import open_shelf, served, viewer, wait_for_run
 from diffdemo.data import create_cat_dog_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError
-from diffdemo.latent_map import LatentMap, interpolate, load_map
-from diffdemo.ui import latent
-from diffdemo.ui.runs import Stops
-from diffdemo.ui.shelf import Shelf
+from diffdemo.latent.map import LatentMap, interpolate, load_map
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.stream import Stops
+from diffdemo.ui.tabs import latent
 from train import latent_map as command
 
 PICTURE = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8)

@@ -13,10 +13,10 @@ from PIL import Image
 from test_nearest import save_classifier
 
 from benchmarks.browser import open_shelf, served
-from diffdemo.classifier import load_classifier
 from diffdemo.data import load_dataset, make_toy_dataset
-from diffdemo.nearest import TrainingPictures
-from diffdemo.ui import nearest
+from diffdemo.measure.classifier import load_classifier
+from diffdemo.measure.nearest import TrainingPictures
+from diffdemo.ui.parts import nearest
 
 VIEW = "#generate-neighbours .neighbours"
 

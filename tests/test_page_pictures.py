@@ -9,9 +9,9 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from benchmarks.browser import viewer, wait_for_run
-from diffdemo.classify import classify
-from diffdemo.forward import Trajectory
-from diffdemo.ui.sources import Examples
+from diffdemo.measure.diffusion_classifier import classify
+from diffdemo.trajectory import Trajectory
+from diffdemo.ui.parts.sources import Examples
 
 PICTURE = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 FORWARD, SCORES = "#forward-view .forward_view", "#classify-view .scores"

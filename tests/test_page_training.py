@@ -16,10 +16,10 @@ from test_training_log import write_run
 
 from benchmarks.browser import open_shelf, served
 from diffdemo.errors import RequestError
-from diffdemo.quality_curves import weights_of
-from diffdemo.training_log import Record
-from diffdemo.ui.shelf import Shelf
-from diffdemo.ui.training import Library, facts
+from diffdemo.records.quality_curves import weights_of
+from diffdemo.records.run_folder import Record
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.tabs.training import Library, facts
 from train.curves import COLUMNS, Table
 from train.install import install
 

@@ -8,8 +8,7 @@ import pytest
 from data_helpers import at_once, random_picture, sentence, write_class
 from PIL import Image
 
-from diffdemo import pictures
-from diffdemo.data import load_dataset
+from diffdemo.data import load_dataset, pictures
 
 
 @pytest.fixture
@@ -119,43 +118,43 @@ def test_any_shape_is_resized_by_its_shorter_side_and_cropped(size):
     resized = picture.resize([round(side * 32 / shorter) for side in size], Image.Resampling.BICUBIC)
     left, upper = (resized.width - 32) / 2, (resized.height - 32) / 2
     expected = np.asarray(resized.crop((round(left), round(upper), round(left) + 32, round(upper) + 32))).astype(int)
-    assert np.abs(pictures.to_pixels(picture) - expected).mean() < 4
+    assert np.abs(pictures.to_square(picture) - expected).mean() < 4
 
 
 def test_the_centre_of_a_wide_and_of_a_high_picture_is_kept():
     wide = np.zeros((64, 192, 3), np.uint8)
     wide[:, 60:132] = (10, 200, 30)
     for picture in (wide, wide.transpose(1, 0, 2)):
-        assert (pictures.to_pixels(Image.fromarray(picture)) == (10, 200, 30)).all()
+        assert (pictures.to_square(Image.fromarray(picture)) == (10, 200, 30)).all()
 
 
 def test_shrinking_is_antialiased():
     stripes = np.zeros((320, 320, 3), np.uint8)
     stripes[:, ::2] = 255
-    assert np.ptp(pictures.to_pixels(Image.fromarray(stripes))[:, 2:-2]) <= 8
+    assert np.ptp(pictures.to_square(Image.fromarray(stripes))[:, 2:-2]) <= 8
 
 
 def test_a_large_jpeg_decoded_small_looks_like_the_whole(tmp_path):
     whole = Image.fromarray(random_picture(1, 16, 16)).resize((2048, 2048), Image.Resampling.BICUBIC)
     whole.save(tmp_path / "large.jpg", quality=95)
     small = pictures.read_pictures([tmp_path / "large.jpg"])[0].astype(int)
-    assert np.abs(small - pictures.to_pixels(whole)).mean() < 2
+    assert np.abs(small - pictures.to_square(whole)).mean() < 2
 
 
 def test_one_pixel_fills_the_picture():
     np.testing.assert_array_equal(
-        pictures.to_pixels(Image.new("RGB", (1, 1), (9, 8, 7))), np.full((32, 32, 3), (9, 8, 7))
+        pictures.to_square(Image.new("RGB", (1, 1), (9, 8, 7))), np.full((32, 32, 3), (9, 8, 7))
     )
 
 
 def test_transparent_is_white():
     half = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
     half.paste((255, 0, 0, 255), (0, 0, 32, 16))
-    result = pictures.to_pixels(half)
+    result = pictures.to_square(half)
     assert (result[:16] == (255, 0, 0)).all() and (result[16:] == 255).all()
     with_palette = half.convert("P")
     with_palette.info["transparency"] = with_palette.getpixel((0, 0))
-    assert (pictures.to_pixels(with_palette)[:16] == 255).all()
+    assert (pictures.to_square(with_palette)[:16] == 255).all()
 
 
 def test_the_exif_orientation_is_respected(tmp_path):
@@ -171,7 +170,7 @@ def test_the_exif_orientation_is_respected(tmp_path):
 def test_white_and_black_are_so_in_every_mode(mode):
     picture = Image.new("RGB", (32, 32), "black")
     picture.paste("white", (0, 0, 32, 16))
-    result = pictures.to_pixels(picture.convert("L").convert(mode) if mode in "IF" else picture.convert(mode)).astype(
+    result = pictures.to_square(picture.convert("L").convert(mode) if mode in "IF" else picture.convert(mode)).astype(
         int
     )
     assert np.abs(result[:16] - 255).max() <= 1 and result[16:].max() <= 1

@@ -9,15 +9,16 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from benchmarks.browser import served
-from diffdemo.classify import classify
 from diffdemo.errors import RequestError
-from diffdemo.forward import Trajectory, curves
+from diffdemo.measure.diffusion_classifier import classify
 from diffdemo.registry import SPECS
-from diffdemo.ui import classify as classify_tab
-from diffdemo.ui import forward, sources, wiring
+from diffdemo.trajectory import Trajectory, curves
 from diffdemo.ui.components.picker import chosen, offer
-from diffdemo.ui.runs import stream, whole
-from diffdemo.ui.shelf import Shelf
+from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.stream import stream, whole
+from diffdemo.ui.tabs import classify as classify_tab
+from diffdemo.ui.tabs import forward
 
 PICTURE = np.random.default_rng(8).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 every_model = pytest.mark.parametrize("key", SPECS)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
+from diffdemo.data.toy import toy_images
 from diffdemo.errors import RequestError
 from diffdemo.figures import image_grid, save_animation, save_gif, save_mp4, save_png
-from diffdemo.toy import toy_images
 
 
 def decode(path) -> tuple[np.ndarray, list[int]]:

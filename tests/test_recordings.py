@@ -10,12 +10,12 @@ from PIL import Image
 
 from benchmarks.browser import open_shelf
 from diffdemo import RequestError
-from diffdemo.raster import image_grid, save_gif
-from diffdemo.ui.lanes import Lane
-from diffdemo.ui.recordings import KINDS, Recordings
-from diffdemo.ui.runs import stream
-from diffdemo.ui.settings import start
-from diffdemo.ui.shelf import Shelf
+from diffdemo.figures.raster import image_grid, save_gif
+from diffdemo.ui.runs.lane import Lane
+from diffdemo.ui.runs.recordings import KINDS, Recordings
+from diffdemo.ui.runs.settings import start
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.stream import stream
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from PIL import Image
 from benchmarks.browser import open_shelf
 from diffdemo import CHECKPOINTS, RequestError
 from diffdemo.__main__ import main
-from diffdemo.ui import reproduce
-from diffdemo.ui.examples import EXAMPLES, examples
-from diffdemo.ui.recordings import Recordings
-from diffdemo.ui.runs import stream
-from diffdemo.ui.settings import first_settings_of, link, linked, settings_of, start
+from diffdemo.ui.runs import reproduce
+from diffdemo.ui.runs.examples import EXAMPLES, examples
+from diffdemo.ui.runs.recordings import Recordings
+from diffdemo.ui.runs.settings import first_settings_of, link, linked, settings_of, start
+from diffdemo.ui.runs.stream import stream
 
 SETTINGS = [
     ("attention_unet", "horse", 5, "dpmpp", 2.5, "7", 4),

@@ -10,7 +10,7 @@ from diffdemo import CHECKPOINTS
 from diffdemo.checkpoint import read_info, write_info, write_json
 from diffdemo.errors import TrainingError
 from train.cards import main
-from train.results import MADE, PAGES, filled_in
+from train.evaluate.results import MADE, PAGES, filled_in
 
 ROOT = CHECKPOINTS.parent
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sentences import refused
 
 from diffdemo.errors import RequestError
-from diffdemo.samplers import SAMPLERS, SeededNoise
-from diffdemo.schedule import SPACINGS, NoiseSchedule
+from diffdemo.process.samplers import SAMPLERS, SeededNoise
+from diffdemo.process.schedule import SPACINGS, NoiseSchedule
 
 SCHEDULE = NoiseSchedule()
 samplers = pytest.mark.parametrize("sampler", SAMPLERS)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
 
-from diffdemo.samplers import SAMPLERS
-from diffdemo.schedule import NoiseSchedule
+from diffdemo.process.samplers import SAMPLERS
+from diffdemo.process.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sentences import refused
 
 from diffdemo.errors import RequestError
-from diffdemo.schedule import LAST_SIGMA, SPACINGS, NoiseSchedule
+from diffdemo.process.schedule import LAST_SIGMA, SPACINGS, NoiseSchedule
 
 schedules = st.one_of(
     st.builds(

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from benchmarks import simple_vs_attention as benchmark
-from diffdemo.quality_curves import TABLES
+from diffdemo.records.quality_curves import TABLES
 from train.curves import COLUMNS, Table
-from train.history import Row, write_history
+from train.loop.history import Row, write_history
 
 DISTANCES = {"simple_unet": (4.0, 6.0), "attention_unet": (3.0, 7.0)}  # of the two seeds, at guidance 1
 

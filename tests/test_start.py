@@ -12,10 +12,10 @@ from test_samplers import SCHEDULE, GaussianMixture, noise_of, two_modes
 
 import diffdemo
 from diffdemo.errors import RequestError
-from diffdemo.forward import Trajectory
+from diffdemo.process.samplers import SAMPLERS, SeededNoise
+from diffdemo.process.schedule import NoiseSchedule
 from diffdemo.registry import SPECS
-from diffdemo.samplers import SAMPLERS, SeededNoise
-from diffdemo.schedule import NoiseSchedule
+from diffdemo.trajectory import Trajectory
 
 samplers = pytest.mark.parametrize("sampler", SAMPLERS)
 PICTURES = np.random.default_rng(3).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)

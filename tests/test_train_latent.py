@@ -15,13 +15,13 @@ import diffdemo
 from diffdemo.checkpoint import load_network, read_info
 from diffdemo.data import create_cat_dog_dataset, load_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError, TrainingError
-from diffdemo.latent_map import load_map
-from train.augment import shifted
+from diffdemo.latent.map import load_map
 from train.autoencoder import AutoencoderTask, Options, Settings, with_others
 from train.flags import whole_numbers
-from train.latents import latent_dataset, raw_latents
-from train.recipes import reference_recipe
-from train.run import with_recipe
+from train.loop.run import with_recipe
+from train.tasks.augment import shifted
+from train.tasks.latents import latent_dataset, raw_latents
+from train.tasks.recipes import reference_recipe
 
 AUTOENCODER, LATENT = Script("train.autoencoder"), Script("train.latent")
 TINY = ["--size", "tiny", "--warmup-images", 80]

@@ -13,13 +13,13 @@ from training_helpers import Script
 
 import diffdemo
 from diffdemo.data import make_toy_dataset
-from diffdemo.diffusion import Diffusion, add_noise, eps_from_x0
+from diffdemo.process.diffusion import Diffusion, add_noise, eps_from_x0
+from diffdemo.process.samplers import SAMPLERS
 from diffdemo.registry import spec
-from diffdemo.samplers import SAMPLERS
+from train.loop.run import with_recipe
+from train.loop.settings import Settings
 from train.patch_unet import Options, PatchTask, balanced_loss
-from train.recipes import reference_recipe
-from train.run import with_recipe
-from train.settings import Settings
+from train.tasks.recipes import reference_recipe
 
 PATCH = Script("train.patch_unet")
 TINY = ["--size", "tiny", "--batch-size", 8, "--warmup-images", 80, "--lr", 3e-3]

@@ -154,9 +154,9 @@ def test_a_run_is_neither_overwritten_nor_changed_half_way(toy, tmp_path):
 
 
 def test_the_reference_size_brings_the_classic_recipe_except_for_named_flags():
-    from train.recipes import reference_recipe
-    from train.run import with_recipe
-    from train.settings import Settings
+    from train.loop.run import with_recipe
+    from train.loop.settings import Settings
+    from train.tasks.recipes import reference_recipe
     from train.unet import Options
 
     recipe = reference_recipe("simple_unet", Options(size="reference"))

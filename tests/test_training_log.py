@@ -9,9 +9,9 @@ from sentences import refused
 
 from diffdemo import CHECKPOINTS
 from diffdemo.errors import RequestError
-from diffdemo.training_log import Record, moving_mean, runs
-from diffdemo.ui.training import facts, in_words
-from train.history import Row, write_history
+from diffdemo.records.run_folder import Record, moving_mean, runs
+from diffdemo.ui.tabs.training import facts, in_words
+from train.loop.history import Row, write_history
 
 NOW = 2_000_000_000.0
 

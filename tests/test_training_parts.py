@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from diffdemo.errors import TrainingError
-from train.averages import MovingAverage
-from train.randomness import DataOrder, derive_seed
-from train.settings import Settings
-from train.speed import flops_per_image, matmul_ceiling
-from train.state import load_state, optimizer_tensors, restore_optimizer, save_state
-from train.task import Task
+from train.loop.averages import MovingAverage
+from train.loop.randomness import DataOrder, derive_seed
+from train.loop.settings import Settings
+from train.loop.speed import flops_per_image, matmul_ceiling
+from train.loop.state import load_state, optimizer_tensors, restore_optimizer, save_state
+from train.loop.task import Task
 
 
 @given(

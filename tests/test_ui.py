@@ -15,11 +15,13 @@ from benchmarks.browser import open_shelf
 from diffdemo import RequestError
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator
-from diffdemo.ui import generate, runs, sources, wiring
 from diffdemo.ui.page import build
-from diffdemo.ui.recordings import Recordings
-from diffdemo.ui.runs import Lane, Stops, stream, whole
-from diffdemo.ui.shelf import Shelf, about
+from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.runs import stream as runs
+from diffdemo.ui.runs.recordings import Recordings
+from diffdemo.ui.runs.shelf import Shelf, about
+from diffdemo.ui.runs.stream import Lane, Stops, stream, whole
+from diffdemo.ui.tabs import generate
 
 
 @pytest.fixture(scope="module")

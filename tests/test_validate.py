@@ -8,7 +8,7 @@ from sentences import refused
 
 from diffdemo import validate
 from diffdemo.errors import RequestError
-from diffdemo.guidance import checked_guidance
+from diffdemo.process.guidance import checked_guidance
 
 anything = st.one_of(
     st.text(max_size=30),

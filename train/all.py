@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from diffdemo.checkpoint import CONFIG, read_info, write_json
 from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, TrainingError
-from train.denoising import SIZES
 from train.flags import flag, run_command
 from train.install import install
-from train.interrupt import interruptible
+from train.loop.interrupt import interruptible
+from train.loop.resume import RUN, alone
 from train.plans import LEAST_MINUTES, PLANS, Part, Plan
-from train.resume import RUN, alone
+from train.tasks.denoising import SIZES
 
 STATE = "all.json"
 INTERRUPTED = 130  # exit code of a script that was stopped and has saved its run

@@ -11,21 +11,21 @@ from torch.nn import functional as F
 from diffdemo import figures, validate
 from diffdemo.checkpoint import CheckpointInfo, load_network, read_info, save_checkpoint
 from diffdemo.data import Dataset, load_dataset
+from diffdemo.data.pixels import to_images
 from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
-from diffdemo.generator import to_images
-from diffdemo.latent_space import fit_pca
+from diffdemo.latent.space import fit_pca
 from diffdemo.models.autoencoder import SimpleAutoencoder
 from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.registry import spec
-from train import settings as shared
-from train.augment import shifted
 from train.flags import flag, named, of_size, run_command, whole_numbers
-from train.latents import KEY, describe, draw_autoencoder, finish, skip
-from train.recipes import reference_recipe
-from train.resume import alone
-from train.run import RunOptions, begin, train
-from train.task import Task
+from train.loop import settings as shared
+from train.loop.resume import alone
+from train.loop.run import RunOptions, begin, train
+from train.loop.task import Task
+from train.tasks.augment import shifted
+from train.tasks.latents import KEY, describe, draw_autoencoder, finish, skip
+from train.tasks.recipes import reference_recipe
 
 SHAPE = ("latent_dim", "blocks_per_level", "patch_size")
 FIXED_BY_WEIGHTS = {"size", "channels", "dropout", *SHAPE}

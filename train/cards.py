@@ -8,14 +8,14 @@ import typer
 from diffdemo import CHECKPOINTS, catalog
 from diffdemo.atomic import write_atomically
 from diffdemo.checkpoint import CONFIG, CheckpointInfo, encoding_of
-from diffdemo.classifier import KEY as CLASSIFIER
-from diffdemo.classifier import ClassifierInfo, load_classifier
 from diffdemo.errors import TrainingError
-from diffdemo.measured import NAMES, Figure, measured, number
-from diffdemo.tables import markdown
+from diffdemo.measure.classifier import KEY as CLASSIFIER
+from diffdemo.measure.classifier import ClassifierInfo, load_classifier
+from diffdemo.records.measured import NAMES, Figure, measured, number
+from diffdemo.records.tables import markdown
 from diffdemo.tensor_files import INT8
+from train.evaluate.results import PAGES, filled_in
 from train.flags import run_app
-from train.results import PAGES, filled_in
 
 CARD = "README.md"
 PICTURES = ("figures/samples_grid.png", "samples/final.png", "confusion.png")  # the first that is there is shown

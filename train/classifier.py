@@ -9,16 +9,16 @@ from torch.nn import functional as F
 
 from diffdemo import figures, validate
 from diffdemo.checkpoint import parameter_count, write_info
-from diffdemo.classifier import ClassifierInfo, load_classifier
 from diffdemo.data import Dataset, load_dataset
 from diffdemo.errors import TrainingError
+from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.models.classifier import Classifier, ClassifierConfig
-from train import settings as shared
-from train.augment import shifted
 from train.flags import flag, run_command, whole_numbers
-from train.resume import alone
-from train.run import RunOptions, begin, train
-from train.task import Task
+from train.loop import settings as shared
+from train.loop.resume import alone
+from train.loop.run import RunOptions, begin, train
+from train.loop.task import Task
+from train.tasks.augment import shifted
 
 WHITENING_IMAGES = 5_000  # of which there are 5 million patches: plenty for 12 variances
 

@@ -18,21 +18,20 @@ from tqdm import tqdm
 from diffdemo import CHECKPOINTS, catalog, validate
 from diffdemo.atomic import write_atomically
 from diffdemo.checkpoint import CONFIG, CheckpointInfo, read_info
-from diffdemo.classifier import load_classifier
 from diffdemo.data import SPLITS
 from diffdemo.errors import RequestError, TrainingError
-from diffdemo.figures import save_figure
+from diffdemo.figures.plots import save_figure
 from diffdemo.generator import Generator
-from diffdemo.guidance import WEAK_MODEL
-from diffdemo.quality_curves import LABELS, OVER_TRAINING, SETTINGS, TABLES, shared_settings, weights_of
-from diffdemo.samplers import SAMPLERS
-from train.drawn import Draw, computed_on
-from train.evaluate import COMPILE, GUIDE_HELP, INTERVAL_HELP
+from diffdemo.measure.classifier import load_classifier
+from diffdemo.process.guidance import WEAK_MODEL
+from diffdemo.process.samplers import SAMPLERS
+from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, TABLES, shared_settings, weights_of
+from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw, computed_on
+from train.evaluate.judge import LEAST, Judge
 from train.flags import run_app
-from train.loop import SNAPSHOTS
-from train.quality import LEAST, Judge
-from train.resume import alone
-from train.run import load_splits
+from train.loop.resume import alone
+from train.loop.run import load_splits
+from train.loop.trainer import SNAPSHOTS
 
 STEPS = "1,2,5,10,20,50,100,250,1000"
 GUIDANCE = "1,1.5,2,3,4,6"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, get_args
 import typer
 
 from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
-from train.distributed import launcher
+from train.loop.distributed import launcher
 
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
@@ -108,7 +108,7 @@ def command_line() -> str:
 
 def _module_name() -> str:
     spec = sys.modules["__main__"].__spec__
-    return spec.name if spec else sys.argv[0]
+    return spec.name.removesuffix(".__main__") if spec else sys.argv[0]
 
 
 def _parameter(f: Field) -> inspect.Parameter:

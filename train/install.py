@@ -26,15 +26,15 @@ from diffdemo.checkpoint import (
     weights_among,
     write_info,
 )
-from diffdemo.classifier import KEY as CLASSIFIER
-from diffdemo.classifier import ClassifierInfo, load_classifier
 from diffdemo.errors import RequestError
 from diffdemo.generator import Generator
-from diffdemo.quality_curves import TABLES, measured_as, weights_of
+from diffdemo.measure.classifier import KEY as CLASSIFIER
+from diffdemo.measure.classifier import ClassifierInfo, load_classifier
+from diffdemo.records.quality_curves import TABLES, measured_as, weights_of
 from diffdemo.request import SamplingRequest
 from diffdemo.tensor_files import FP16, INT8, sha256
+from train.evaluate.report import RESULT, read_result
 from train.flags import run_app
-from train.report import RESULT, read_result
 
 # What a checkpoint folder holds besides config.json and the weights that it names: records of the training, no state.
 QUALITY = tuple(TABLES.values())

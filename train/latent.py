@@ -14,13 +14,13 @@ from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
 from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.registry import spec
-from train import settings as shared
-from train.denoising import FIXED_BY_WEIGHTS, DenoisingTask, DiffusionOptions, how_to_sample, make_task
 from train.flags import flag, named, of_size, run_command, whole_numbers
-from train.latents import KEY, LatentDataset, draw_autoencoder, finish, latent_dataset, raw_latents, skip
-from train.recipes import reference_recipe
-from train.resume import alone
-from train.run import begin, load_splits, train
+from train.loop import settings as shared
+from train.loop.resume import alone
+from train.loop.run import begin, load_splits, train
+from train.tasks.denoising import FIXED_BY_WEIGHTS, DenoisingTask, DiffusionOptions, how_to_sample, make_task
+from train.tasks.latents import KEY, LatentDataset, draw_autoencoder, finish, latent_dataset, raw_latents, skip
+from train.tasks.recipes import reference_recipe
 
 
 @dataclass(frozen=True)

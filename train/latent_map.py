@@ -9,7 +9,7 @@ import diffdemo
 from diffdemo import validate
 from diffdemo.data import load_dataset
 from diffdemo.errors import TrainingError
-from diffdemo.latent_map import LEAST_POINTS, POINTS, make_map, save_map
+from diffdemo.latent.map import LEAST_POINTS, POINTS, make_map, save_map
 from train.flags import run_app
 
 

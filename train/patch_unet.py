@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from diffdemo.diffusion import add_noise
 from diffdemo.errors import TrainingError
+from diffdemo.process.diffusion import add_noise
 from diffdemo.registry import spec
-from train.denoising import DenoisingTask, DiffusionOptions, how_to_sample, make_task
 from train.flags import flag, run_command
-from train.recipes import reference_recipe
-from train.resume import alone
-from train.run import begin, load_splits, train
-from train.samples import draw_samples, draw_steps, draw_summary
-from train.settings import Settings
+from train.loop.resume import alone
+from train.loop.run import begin, load_splits, train
+from train.loop.settings import Settings
+from train.tasks.denoising import DenoisingTask, DiffusionOptions, how_to_sample, make_task
+from train.tasks.recipes import reference_recipe
+from train.tasks.samples import draw_samples, draw_steps, draw_summary
 
 KEY = "patch_unet"
 # Epochs of the cats and dogs of CIFAR-10, 10,000 images, are all drawn; with less data drawing would take longer than

@@ -10,13 +10,13 @@ from diffdemo.checkpoint import read_info
 from diffdemo.errors import TrainingError
 from diffdemo.models.unet import UNetConfig
 from diffdemo.registry import SPECS, spec
-from train.denoising import FIXED_BY_WEIGHTS, DiffusionOptions, how_to_sample, make_task
 from train.flags import flag, named, of_size, run_command, whole_numbers
-from train.recipes import reference_recipe
-from train.resume import alone
-from train.run import begin, load_splits, train
-from train.samples import draw_summary
-from train.settings import Settings
+from train.loop.resume import alone
+from train.loop.run import begin, load_splits, train
+from train.loop.settings import Settings
+from train.tasks.denoising import FIXED_BY_WEIGHTS, DiffusionOptions, how_to_sample, make_task
+from train.tasks.recipes import reference_recipe
+from train.tasks.samples import draw_summary
 
 MODELS = [model.key for model in SPECS.values() if model.config_type is UNetConfig]
 SHAPE = ("blocks_per_level", "patch_size", "middle_attention", "num_heads", "time_embedding_dim")

@@ -8,26 +8,16 @@ from pathlib import Path
 import gradio as gr
 
 from diffdemo.errors import DiffdemoError
-from diffdemo.ui import (
-    api,
-    classify,
-    compare,
-    compare_api,
-    forward,
-    generate,
-    latent,
-    latent_api,
-    nearest,
-    options,
-    pictures_api,
-    sources,
-    souvenirs,
-    training,
-    wiring,
-)
-from diffdemo.ui.recordings import Recordings
-from diffdemo.ui.runs import Stops
-from diffdemo.ui.shelf import Shelf
+from diffdemo.ui import options
+from diffdemo.ui.api import compare as compare_api
+from diffdemo.ui.api import endpoint as api
+from diffdemo.ui.api import latent as latent_api
+from diffdemo.ui.api import pictures as pictures_api
+from diffdemo.ui.parts import nearest, sources, souvenirs, wiring
+from diffdemo.ui.runs.recordings import Recordings
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.stream import Stops
+from diffdemo.ui.tabs import classify, compare, forward, generate, latent, training
 
 TITLE = "diffdemo · watch noise turn into pictures"
 HEADING = "# diffdemo\nSmall diffusion models on CIFAR-10: watch noise turn into a picture."

@@ -21,7 +21,7 @@ def pack_numbers(values: np.ndarray) -> str:
 def viewer(label: str, elem_id: str) -> gr.HTML:
     """A viewer of one run, or of several in lockstep, of which the browser keeps every frame it was sent.
 
-    Its value is one message, see `diffdemo.ui.runs.stream`; frames add up until a message names another run. Arguments
-    as for `block`.
+    Its value is one message, see `diffdemo.ui.runs.stream.stream`; frames add up until a message names another run.
+    Arguments as for `block`.
     """
     return block("viewer", label, elem_id)

@@ -1,0 +1,133 @@
+"""Pictures of any size and kind, and folders of them, as arrays of 32x32 pixels."""
+
+import contextlib
+import hashlib
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from diffdemo.atomic import write_atomically
+from diffdemo.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_SIZE = 32
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+MAX_SIDE = 16_384  # pixels; the largest phone pictures have about 16,000
+MAX_PIXELS = 150_000_000  # less than where Pillow itself refuses
+TEST_EVERY = 20
+_LIMITS = f"at most {MAX_SIDE:,} a side and {MAX_PIXELS // 10**6} million in all are read."
+
+
+def class_folders(root: Path, leave_out: Sequence[str] = ()) -> list[Path]:
+    """The folders in `root` that may be classes: sorted, without hidden ones; none if `root` is not there."""
+    if not root.is_dir():
+        return []
+    return sorted(p for p in root.iterdir() if p.is_dir() and p.name not in leave_out and not p.name.startswith("."))
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """All pictures in `folder` and its subfolders by suffix, sorted. Raises DataError if there is none."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        found += [Path(parent, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
+    if not found:
+        raise DataError(f"The folder {folder} has no pictures ({', '.join(SUFFIXES)}).")
+    return sorted(found)
+
+
+def split_pictures(folder: Path, split: str) -> list[Path]:
+    """The "train" or the "test" part of one class folder: every 20th picture, from the first on, is for testing."""
+    pictures = find_pictures(folder)
+    if len(pictures) < 2:
+        raise DataError(f"The class folder {folder} has only one picture; it needs two, as one is kept for testing.")
+    return [path for index, path in enumerate(pictures) if (index % TEST_EVERY == 0) == (split == "test")]
+
+
+def _fingerprint(paths: Sequence[Path], root: Path) -> str:
+    stats = [(path.relative_to(root).as_posix(), path.stat()) for path in paths]
+    described = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+    return hashlib.sha256(described.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def read_pictures(paths: Sequence[Path]) -> np.ndarray:
+    """Read picture files as (N, 32, 32, 3) uint8; see `to_square`. Raises DataError that names the bad file."""
+    from PIL import Image
+
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        # Pillow warns about sizes that to_square accepts or refuses in its own words
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return np.stack(list(pool.map(_read_picture, paths)))
+
+
+def read_pictures_once(paths: Sequence[Path], root: Path, cache: Path, prefix: str) -> np.ndarray:
+    """`read_pictures`, kept as `<prefix>-....npy` in the folder `cache` until a file's name, size or time changes.
+
+    `root` is the folder that names are relative to. Works without the cache where that cannot be written.
+    """
+    cached = cache / f"{prefix}-{_fingerprint(paths, root)}.npy"
+    # a cached array that is not there or not whole is made again
+    with contextlib.suppress(ValueError, OSError):
+        images = np.lib.format.open_memmap(cached, mode="r")
+        if images.dtype == np.uint8 and images.shape == (len(paths), IMAGE_SIZE, IMAGE_SIZE, 3):
+            return images
+    images = read_pictures(paths)
+    with contextlib.suppress(OSError):
+        outdated = [path for path in cache.glob(f"{prefix}-*.npy") if path != cached]
+        write_atomically(cached, lambda unfinished: np.save(unfinished, images))
+        for path in outdated:
+            path.unlink(missing_ok=True)
+    return images
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return to_square(image, name=str(path))
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        raise DataError(f"{path} has too many pixels; {_LIMITS}") from None
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}; name one that is there.") from error
+    except Exception as error:  # decoders raise anything from SyntaxError to struct.error on damaged files
+        raise DataError(f"{path} cannot be read as a picture; remove it or replace it.") from error
+
+
+def to_square(image: "Image", name: str = "The picture") -> np.ndarray:
+    """Any Pillow image as (32, 32, 3) uint8: upright by its EXIF tag, on white where transparent, centre square.
+
+    The shorter side is resized to 32 with antialiasing (bicubic). A picture of 32x32 comes out as it is.
+    Raises DataError, which calls it `name`, if it has more than 16,384 pixels a side or 150 million in all.
+    """
+    from PIL import ImageOps
+
+    if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
+        raise DataError(f"{name} has {image.width:,} x {image.height:,} pixels; {_LIMITS}")
+    # JPEG decoders shrink by 2, 4 or 8 at no cost; four times the final size keeps the quality
+    image.draft(None, (4 * IMAGE_SIZE, 4 * IMAGE_SIZE))
+    upright = ImageOps.exif_transpose(image)
+    return np.array(ImageOps.fit(_to_rgb(upright), (IMAGE_SIZE, IMAGE_SIZE)))
+
+
+def _to_rgb(image: "Image") -> "Image":
+    from PIL import Image
+
+    if image.mode.startswith(("I", "F")):
+        # convert() would clip these at 255 instead of scaling them
+        values = np.asarray(image, dtype=np.float64)
+        largest = 65535 if image.mode.startswith("I;16") else values.max()
+        peak = next((peak for peak in (1, 255) if largest <= peak), 65535)
+        image = Image.fromarray((values / peak * 255).clip(0, 255).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")

@@ -1,0 +1,1 @@
+"""The mathematics: noise schedules, prediction types, samplers and guidance. No files, no networks."""

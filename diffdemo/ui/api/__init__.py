@@ -1,0 +1,1 @@
+"""The page's actions as named endpoints."""

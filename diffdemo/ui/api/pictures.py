@@ -1,0 +1,106 @@
+"""The actions of the Forward and the Classify tab as named endpoints; each takes a picture file."""
+
+import time
+from collections.abc import Iterator
+
+import gradio as gr
+
+from diffdemo import validate
+from diffdemo.cli import classify as cli_classify
+from diffdemo.errors import RequestError
+from diffdemo.measure.diffusion_classifier import DRAWS, Scores
+from diffdemo.ui.api import endpoint as api
+from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.runs.settings import FAVOURITE, filled_in
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.tabs import classify, forward
+
+
+def connect(shelf: Shelf) -> None:
+    """Add `/forward`, `/denoise_from` and `/classify` to the page that is being built.
+
+    `/forward` (picture, model, t, seed) returns x_t as a PNG file and its numbers: t, signal, noise and snr, as
+    `diffdemo.trajectory.Level` has them. `/denoise_from` (picture, model, class_name, t, steps, seed, sampler,
+    guidance, interval, guide) returns what the model makes of that x_t and the settings with what the run took; it
+    takes at most t + 1 steps. `/classify` (picture, model, draws, seed) returns what `python -m diffdemo classify
+    --json` prints. Pictures may be of any size and kind. For the rest see `diffdemo.ui.api`.
+    """
+    _forward(shelf)
+    _denoise_from(shelf)
+    _classify(shelf)
+
+
+def _forward(shelf: Shelf) -> None:
+    def run(picture, model, t, seed) -> tuple:
+        with wiring.toasts():
+            trajectory = forward.path(shelf, sources.read(picture), model, seed)
+            level = trajectory.level(t)
+            return shelf[model].images(trajectory.at(t))[0], vars(level)
+
+    inputs = [
+        api.picture_file(),
+        api.text("model", shelf.pick(FAVOURITE)),
+        api.value("t", forward.FIRST_LEVEL),
+        api.text("seed", forward.FIRST_SEED),
+    ]
+    api.endpoint("forward", run, inputs, [api.image("x_t"), gr.JSON(visible=False, label="numbers")])
+
+
+def _denoise_from(shelf: Shelf) -> None:
+    def run(
+        picture,
+        model,
+        class_name=None,
+        t=None,
+        steps=None,
+        seed=None,
+        sampler=None,
+        guidance=None,
+        interval=None,
+        guide=None,
+    ) -> Iterator[tuple]:
+        with wiring.toasts():
+            asked = filled_in(shelf, model, class_name, steps, sampler, guidance, interval, guide)
+            lane = forward.start(shelf, sources.read(picture), model, **asked, seed=seed, t=t)
+            for reports in api.finish([lane]):
+                yield gr.skip(), reports[0]
+            yield lane.pictures[0], lane.report() | {"t": int(t)}
+
+    inputs = [
+        api.picture_file(),
+        api.text("model", shelf.pick(FAVOURITE)),
+        api.text("class_name"),
+        api.value("t", forward.FIRST_LEVEL),
+        api.value("steps"),
+        api.text("seed", forward.FIRST_SEED),
+        api.text("sampler"),
+        api.value("guidance"),
+        api.text("interval"),
+        api.text("guide"),
+    ]
+    api.endpoint("denoise_from", run, inputs, [api.image("denoised"), gr.JSON(visible=False, label="settings")])
+
+
+def _classify(shelf: Shelf) -> None:
+    def run(picture, model, draws, seed) -> dict:
+        with wiring.toasts():
+            pixels, of, scores = classify.start(shelf, sources.read(picture), model, draws, seed)
+            *_, last = _in_time(scores)
+            return cli_classify.describe(of, pixels[None], last, *validate.seeds(seed))
+
+    keys = classify.keys(shelf) or shelf.keys
+    inputs = [
+        api.picture_file(),
+        api.text("model", keys[0]),
+        api.value("draws", DRAWS),
+        api.text("seed", classify.FIRST_SEED),
+    ]
+    api.endpoint("classify", run, inputs, [gr.JSON(visible=False, label="scores")])
+
+
+def _in_time(scores: Iterator[Scores]) -> Iterator[Scores]:
+    limit, began = wiring.time_limit(), time.perf_counter()
+    for score in scores:
+        if limit is not None and time.perf_counter() - began > limit:
+            raise RequestError(f"A run may take {limit:g} seconds here; ask for fewer draws.")
+        yield score

@@ -1,0 +1,100 @@
+"""Where the Forward and the Classify tab take their picture from: an upload, the Generate tab, or the models."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from diffdemo.data.pictures import read_pictures
+from diffdemo.errors import DataError, RequestError
+from diffdemo.ui.components.picker import chosen, offer, picker
+from diffdemo.ui.parts import wiring
+from diffdemo.ui.runs.settings import FAVOURITE
+from diffdemo.ui.runs.shelf import ANY, Shelf
+
+CLASSES = ("automobile", "horse", "ship", "cat", "deer", "truck")
+SEED, STEPS = 3, 10
+# Of quick actions that may be refused: only the queue brings sentences to a toast, and these wait for nothing in it.
+TOASTING = {"show_progress": "hidden", "concurrency_limit": None, **wiring.PRIVATE}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pictures drawn by a model on this page: (N, H, W, 3) uint8, and what each is."""
+
+    pictures: np.ndarray
+    labels: list[str]
+
+    @classmethod
+    def draw(cls, shelf: Shelf) -> "Examples":
+        """One picture of each of a few classes by the favourite model, or some of no class if it knows none."""
+        model = shelf[shelf.pick(FAVOURITE)]
+        names = [name for name in CLASSES if name in model.classes] or [ANY] * 4
+        seeds = range(SEED, SEED + len(names))
+        pictures = model.sample(names, seeds=seeds, steps=STEPS, sampler="dpmpp")
+        return cls(
+            pictures, [f"{name}, drawn by {model.key}, seed {seed}" for name, seed in zip(names, seeds, strict=True)]
+        )
+
+
+@dataclass
+class Source:
+    """The components that choose a tab's picture.
+
+    Which one is chosen, only the page knows. Events have `picture` among their last inputs and read it there by the
+    expression `off_page` (see `wiring.reading`), for `picture_of`.
+    """
+
+    upload: gr.UploadButton
+    picker: gr.HTML
+    picture: gr.JSON
+
+    @property
+    def off_page(self) -> str:
+        return wiring.newest(self.picker, "select")
+
+
+def layout(tab: str) -> Source:
+    """Pictures to choose from above an upload button."""
+    choices = picker(f"{tab}-picker")
+    upload = gr.UploadButton("Upload a picture", file_types=["image"], size="md", type="filepath")
+    return Source(upload, choices, gr.JSON(visible=False))
+
+
+def read(path: str | None) -> np.ndarray:
+    """An uploaded picture of any size and kind as (32, 32, 3) uint8; errors call it by its file name.
+
+    Raises:
+        RequestError: there is none, or it cannot be read.
+    """
+    if not path:
+        raise RequestError("There is no picture yet; upload one or choose one of those on the page.")
+    try:
+        return read_pictures([Path(path)])[0]
+    except DataError as error:
+        raise RequestError(str(error).replace(str(path), Path(path).name)) from error
+
+
+def picture_of(asked: object) -> np.ndarray | None:
+    """The picture that is chosen on the page, (H, W, 3) uint8; None until the tab has any.
+
+    Raises:
+        RequestError: what was sent is no such picture.
+    """
+    return None if asked is None else chosen(asked)
+
+
+def offered(examples: Examples) -> dict:
+    """The picker's message with which a tab opens: all examples, the first of them chosen."""
+    return offer(examples.pictures, examples.labels)
+
+
+def connect(source: Source) -> None:
+    """Add a picture that is uploaded to those to choose from, which chooses it."""
+
+    def take(path: str) -> dict:
+        with wiring.toasts():
+            return offer(read(path)[None], ["Your picture"], add=True)
+
+    source.upload.upload(take, source.upload, source.picker, **TOASTING)

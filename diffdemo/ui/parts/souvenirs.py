@@ -1,0 +1,103 @@
+"""What people take away from a run on display: files, the command and the Python that repeat it, a link."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+from gradio.events import Dependency
+
+from diffdemo.ui.parts import wiring
+from diffdemo.ui.runs import compare_link, reproduce
+from diffdemo.ui.runs.lane import Lane
+from diffdemo.ui.runs.recordings import KINDS, Recordings
+from diffdemo.ui.runs.settings import IN_A_LINK, TAB, link
+
+# Gradio's own DownloadButton has its file only at the second click.
+SAVE = """(file) => {
+    const anchor = document.createElement("a");
+    anchor.href = file.url;
+    anchor.download = file.orig_name;
+    anchor.click();
+}"""
+# Only the browser knows the address that people see, behind whatever proxies. What is no setting stays in it.
+WHOLE_ADDRESS = f"""(address) => {{
+    const whole = new URL(location.href);
+    for (const name of {["tab", *IN_A_LINK, *compare_link.IN_A_LINK]}) whole.searchParams.delete(name);
+    const asked = new URLSearchParams(address.slice(address.indexOf("?")));
+    asked.forEach((value, name) => whole.searchParams.set(name, value));
+    return whole.href;
+}}"""
+# Each tab has an address of its own, which is in the bar while the tab is open.
+IN_THE_ADDRESS_BAR = f"""(address) => {{
+    const whole = new URL(({WHOLE_ADDRESS})(address));
+    const tab = whole.searchParams.get("tab") ?? "{TAB}";
+    const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId ?? tab;
+    if (open === tab) history.replaceState(null, "", whole);
+    else (window.addresses ??= {{}})[tab] = whole.href;
+}}"""
+ADDRESS_OF_TAB = f"""() => requestAnimationFrame(() => {{
+    const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId;
+    const before = new URLSearchParams(location.search).get("tab") ?? "{TAB}";
+    if (!open || open === before) return;
+    const addresses = (window.addresses ??= {{}});
+    addresses[before] = location.href;
+    const plain = () => ({WHOLE_ADDRESS})(open === "{TAB}" ? "?" : `?tab=${{open}}`);
+    history.replaceState(null, "", addresses[open] ?? plain());
+}})"""
+
+
+@dataclass
+class Souvenirs:
+    """The components, and the name of the run that they belong to."""
+
+    run: gr.State
+    file: gr.DownloadButton
+    save: tuple[gr.Button, ...]
+    command: gr.Textbox
+    python: gr.Textbox
+    link: gr.Textbox
+
+    def outputs(self) -> list:
+        """What `describe` is for, in its order."""
+        return [self.run, self.command, self.python, self.link]
+
+
+def layout() -> Souvenirs:
+    """A row of buttons, and the words in an accordion."""
+    with gr.Row(elem_classes="chips"):
+        gr.HTML("Save what is on display", elem_classes="chips-label", apply_default_css=False)
+        save = tuple(gr.Button(kind.upper(), size="sm", min_width=56, scale=0) for kind in KINDS)
+    file = gr.DownloadButton(visible="hidden")
+    with gr.Accordion("Reproduce and share", open=False, elem_classes="reproduce"):
+        command, python, address = (
+            gr.Textbox(label=label, lines=lines, max_lines=20, interactive=False, buttons=["copy"])
+            for label, lines in (("Command line", 2), ("Python", 6), ("Link to these settings", 1))
+        )
+    return Souvenirs(gr.State(), file, save, command, python, address)
+
+
+def describe(name: str, lane: Lane, checkpoints: Path) -> tuple[str, str, str, str]:
+    """The name of a run and the texts that belong to it."""
+    return name, reproduce.command(lane, checkpoints), reproduce.python(lane, checkpoints), link(lane)
+
+
+def connect(souvenirs: Souvenirs, recordings: Recordings) -> None:
+    """Let each button save a file of the run on display."""
+
+    def file_of(kind: str):
+        def write(name: str | None) -> str:
+            with wiring.toasts():
+                return str(recordings.file(name, kind))
+
+        return write
+
+    for button, kind in zip(souvenirs.save, KINDS, strict=True):
+        written = button.click(file_of(kind), souvenirs.run, souvenirs.file, show_progress="hidden", **wiring.BESIDE)
+        written.success(None, souvenirs.file, js=SAVE, **wiring.PRIVATE)
+
+
+def connect_link(box: gr.Textbox, going: Dependency) -> None:
+    """Complete the link in `box` in the browser, and put it into the address bar when the run `going` has finished."""
+    # Every run changes the text; the browser puts its own address before it.
+    box.change(None, box, box, js=WHOLE_ADDRESS, **wiring.PRIVATE)
+    going.success(None, box, js=IN_THE_ADDRESS_BAR, **wiring.PRIVATE)

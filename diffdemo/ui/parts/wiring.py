@@ -1,0 +1,257 @@
+"""What the tabs share: toasts, settings, the queue, the run that is on display before the first click."""
+
+import html
+import os
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
+from typing import ClassVar
+
+import gradio as gr
+
+from diffdemo.errors import DiffdemoError
+from diffdemo.generator import Generator
+from diffdemo.process.guidance import NO_CLASS, WEAK_MODEL
+from diffdemo.ui.runs.settings import can_be_guided
+from diffdemo.ui.runs.stream import MOST_IMAGES, SAMPLER_TITLES, Stops
+
+# One run at a time: two at once on the same cores would make both slow. The queue tells visitors their place.
+QUEUE = {"concurrency_id": "network", "concurrency_limit": 1}
+PRIVATE = {"api_visibility": "private"}
+AT_ONCE = {"queue": False, **PRIVATE}
+# As AT_ONCE, for what may fail: only of the queue's events Gradio shows errors.
+BESIDE = {"concurrency_limit": None, **PRIVATE}
+# Time limits of Gradio do not end a run of a generator function.
+SECONDS_ON_A_SPACE = 60.0
+
+SAMPLER_CHOICES = [(name, key) for key, name in SAMPLER_TITLES.items()]
+SAMPLER_INFO = "DPM-Solver++ needs the fewest steps; DDPM is the original; Heun evaluates the network twice a step."
+INTERVAL = "Guided at noise levels σ: low,high or all"
+# Of the page's address.
+OPEN_LINKED_TAB = """() => {
+    const asked = new URLSearchParams(location.search).get("tab");
+    if (asked) document.querySelector(`[role=tab][data-tab-id="${CSS.escape(asked)}"]`)?.click();
+}"""
+LATEX = [{"left": mark, "right": mark, "display": mark == "$$"} for mark in ("$$", "$")]
+
+
+def time_limit() -> float | None:
+    """Seconds a run may take: limited on a hosted Space, which many share, and nowhere else."""
+    return SECONDS_ON_A_SPACE if os.environ.get("SPACE_ID") else None
+
+
+@contextmanager
+def toasts() -> Iterator[None]:
+    """Turn the package's errors into toasts of one sentence; anything else stays Gradio's, which shows no details."""
+    try:
+        yield
+    except DiffdemoError as error:
+        # Toasts render HTML, and the sentence may quote what someone typed.
+        sentence = html.escape(str(error), quote=False)
+        raise gr.Error(sentence, print_exception=False) from error
+
+
+def plain(text: str) -> str:
+    """Text from a file or a visitor, escaped so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+|$~!&-])", r"\\\1", text)
+
+
+def reading(*expressions: str) -> str:
+    """JavaScript of an event whose last inputs are not what the components hold, but what the page says as it is sent.
+
+    An expression that is undefined leaves its input alone.
+    """
+    return f"""(...values) => {{
+        const read = [{", ".join(expressions)}];
+        const kept = values.length - read.length;
+        return values.map((value, place) => (place < kept ? value : read[place - kept] ?? value));
+    }}"""
+
+
+def newest(block: gr.HTML, event: str) -> str:
+    """JavaScript for what a component of ours asked for last with this event; undefined as long as it has not."""
+    return f'document.querySelector("#{block.elem_id} [data-asks]")?.asked.{event}'
+
+
+def answer_newest(
+    block: gr.HTML, event: str, answer: Callable, inputs: list, outputs: object, *also: str, **how
+) -> None:
+    """Call `answer(*inputs, asked)` with what a component of ours (`block`) asked for with its newest such event.
+
+    Events that come while another is on its way are sent as one when that is done, and Gradio then repeats the data of
+    the first of them. So what is asked for is no data of the event, but read off the page as it is sent.
+
+    Args:
+        block, event: whose script calls `ask` with this event, "select" or "input".
+        inputs, outputs, how: as Gradio's listeners take them.
+        also: expressions for the last of the `inputs`, see `reading`.
+    """
+    listener, js = getattr(block, event), reading(*also, newest(block, event))
+    listener(answer, [*inputs, gr.JSON(visible=False)], outputs, js=js, trigger_mode="always_last", **how)
+
+
+class Showcase:
+    """A run computed once, for every visitor's first sight of a tab.
+
+    That of the tab on display begins `at_once`. The others together take seconds, in which the page would come up more
+    slowly, so they begin with `begin_all`, or when their tab is opened if that is sooner.
+    """
+
+    _worker = ThreadPoolExecutor(1, thread_name_prefix="showcase")
+    _waiting: ClassVar[list["Showcase"]] = []
+
+    def __init__(self, make: Callable[[], object], at_once: bool = False):
+        self._make: Callable[[], object] | None = make
+        self._result: object = None
+        self._lock = Lock()
+        self._waiting.append(self)
+        if at_once:
+            self._worker.submit(self)
+
+    @classmethod
+    def begin_all(cls) -> None:
+        """Compute in the background, one after another, what nobody has asked for yet."""
+        while cls._waiting:
+            cls._worker.submit(cls._waiting.pop(0))
+
+    @classmethod
+    def finish_all(cls) -> None:
+        """Wait until every one is computed, which a measurement must."""
+        cls.begin_all()
+        cls._worker.submit(lambda: None).result()
+
+    def __call__(self) -> object:
+        """The result, computed or waited for if it is not there yet."""
+        with toasts(), self._lock:
+            if self._make:
+                self._result, self._make = self._make(), None
+            return self._result
+
+
+def show_first(
+    tab: gr.Tab, wait: Callable, show: Callable[..., tuple], inputs: list, outputs: list, js: str | None = None
+) -> gr.State:
+    """Put `show(*inputs)` into `outputs` when a visitor opens the tab for the first time; returns whether it did.
+
+    In an event of its own, after another has called `wait`, which may take seconds: so the inputs say what the visitor
+    has done in these, of which `js` may read the last off the page.
+    """
+    opened = gr.State(False)
+    quiet = {"show_progress": "hidden", **AT_ONCE}
+
+    def open_tab(shown: bool, *values) -> tuple:
+        return (*[gr.skip()] * len(outputs), True) if shown else (*show(*values), True)
+
+    there = tab.select(lambda shown: None if shown else wait() and None, opened, **quiet)
+    there.then(open_tab, [opened, *inputs], [*outputs, opened], js=js, **quiet)
+    return opened
+
+
+def new_seed() -> str:
+    """A seed nobody chose, short enough to read out."""
+    return str(random.randrange(1_000_000))
+
+
+def visitor(request: gr.Request, tab: str) -> str:
+    """A name for one tab of one open page."""
+    return f"{request.session_hash}/{tab}"
+
+
+def progress_on(component: gr.Radio) -> dict:
+    """Show the place in the queue in a corner of `component`; on the viewer, Gradio would fade the pictures."""
+    return {"show_progress": "minimal", "show_progress_on": component}
+
+
+def buttons(name: str, elem_id: str | None = None) -> tuple[gr.Button, gr.Button]:
+    """The tab's two actions, on top of its settings: always in sight, and right below the pictures on a phone."""
+    with gr.Row(elem_classes="actions"):
+        run = gr.Button(name, variant="primary", min_width=120, scale=3, elem_id=elem_id)
+        return run, gr.Button("Stop", min_width=80, scale=1)
+
+
+def taken(elem_id: str) -> str:
+    """JavaScript for the event of a button that `press` clicks: counts the clicks that Gradio has taken."""
+    return f"""(...values) => {{
+        const button = document.getElementById("{elem_id}");
+        button.taken = (button.taken ?? 0) + 1;
+        return values;
+    }}"""
+
+
+def press(elem_id: str) -> str:
+    """JavaScript that clicks a button, whose event has `taken` as its js.
+
+    As soon as the button is there: a tab's come when it is opened. And again until the click is taken, or another is:
+    while a run that was cancelled is on its way out, Gradio drops clicks without a word.
+    """
+    return f"""() => {{
+        const click = () => {{
+            const button = document.getElementById("{elem_id}");
+            if (!button) return void requestAnimationFrame(click);
+            const before = button.taken;
+            button.click();
+            setTimeout(() => button.taken === before && click(), 200);
+        }};
+        click();
+    }}"""
+
+
+def press_if_linked(tab: str, elem_id: str, names: Iterable[str]) -> str:
+    """JavaScript that clicks a tab's button if the page's address has any of these settings, for that tab."""
+    return f"""() => {{
+        const asked = new URLSearchParams(location.search);
+        const here = (asked.get("tab") ?? "generate") === "{tab}";
+        if (here && {list(names)}.some((name) => asked.has(name))) ({press(elem_id)})();
+    }}"""
+
+
+def steps_and_guidance(
+    settings: dict, model: Generator, prefix: str = ""
+) -> tuple[gr.Number, gr.Number, gr.Textbox, gr.Radio]:
+    """Steps, guidance, its interval and its guide, without limits of their own: our checks answer in one sentence."""
+    possible, choices = can_be_guided(model), guide_choices(model)
+    with gr.Row():
+        steps = gr.Number(settings["steps"], label=f"{prefix}Steps", min_width=100)
+        guidance = gr.Number(settings["guidance"], label=f"{prefix}Guidance", step=0.5, min_width=100, visible=possible)
+    interval = gr.Textbox(settings["interval"], label=f"{prefix}{INTERVAL}", max_lines=1, visible=possible)
+    guide = gr.Radio(choices, value=settings["guide"], label=f"{prefix}Guided by", visible=bool(model.guide))
+    return steps, guidance, interval, guide
+
+
+def guide_choices(model: Generator) -> list[tuple[str, str]]:
+    """What a model can be guided by, as Gradio's Radio takes it."""
+    by_class = [("The same without its class", NO_CLASS)] if model.classes or not model.guide else []
+    return by_class + ([("A weaker version of it", WEAK_MODEL)] if model.guide else [])
+
+
+def guidance_updates(model: Generator, guidance, interval: str, guide: str) -> list:
+    """Updates of the last three of `steps_and_guidance` for a model."""
+    possible = can_be_guided(model)
+    return [
+        gr.update(value=guidance, visible=possible),
+        gr.update(value=interval, visible=possible),
+        gr.update(value=guide, choices=guide_choices(model), visible=bool(model.guide)),
+    ]
+
+
+def noise_settings(seed: str, count: int) -> tuple[gr.Textbox, gr.Slider]:
+    """Seed, a button for a new one, and the number of images."""
+    with gr.Row(elem_classes="seed-row"):
+        box = gr.Textbox(seed, label="Seed", max_lines=1, scale=3, min_width=120)
+        button = gr.Button("New seed", scale=1, min_width=96, size="sm")
+    number = gr.Slider(1, MOST_IMAGES, count, step=1, label="Images", min_width=130, buttons=[])
+    button.click(new_seed, outputs=box, queue=False, **PRIVATE)
+    return box, number
+
+
+def connect_stop(event: Callable, run, viewer: gr.HTML, stops: Stops, tab: str) -> None:
+    """Let an event, such as a Stop button's click, end `run`: before its next step, and also while it is queued."""
+
+    def stop(request: gr.Request) -> dict:
+        stops.stop(visitor(request, tab))
+        return {"stopped": True}
+
+    event(stop, outputs=viewer, cancels=[run], queue=False, show_progress="hidden", **PRIVATE)

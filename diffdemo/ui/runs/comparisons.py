@@ -1,0 +1,139 @@
+"""What the Compare tab says of several runs: the table, the pictures of two of them and their difference."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from diffdemo import CHECKPOINTS, validate
+from diffdemo.measure.difference import compare
+from diffdemo.errors import RequestError
+from diffdemo.records.measured import measured, number
+from diffdemo.records.quality_curves import FIGURES, measured_as, measured_at
+from diffdemo.figures.raster import image_grid
+from diffdemo.ui.parts import wiring
+from diffdemo.ui.runs.lane import Lane
+from diffdemo.ui.runs.recordings import finished
+from diffdemo.ui.runs.stream import MOST_IMAGES
+from diffdemo.ui.runs.shelf import ANY, Shelf, title
+
+NAMES = ("A", "B", "C", "D")
+PAIR = ("simple_unet", "attention_unet")  # that the tab opens with
+FEWEST = 2
+ENLARGED = 8  # pixels on the page for each of the picture's
+ACROSS = " and "
+
+
+def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *sides: Sequence) -> list[Lane]:
+    """Checked runs, one for each of `sides` (model, steps, sampler, guidance, interval, guide), the last two optional.
+
+    Linked, all have the same seeds; otherwise B's seeds follow A's, C's follow B's, and so on.
+    """
+    batches = [validate.consecutive_seeds(seed, count, MOST_IMAGES)]
+    for _ in sides[1:]:
+        own = batches[0] if linked else validate.consecutive_seeds(batches[-1][-1] + 1, len(batches[0]))
+        batches.append(own)
+    return [
+        Lane.start(shelf[model], class_name, *settings, seeds=seeds, prefix=f"{name}: ")
+        for name, (model, *settings), seeds in zip(NAMES, sides, batches, strict=False)
+    ]
+
+
+def results(lanes: Sequence[Lane], pair: str, checkpoints: Path = CHECKPOINTS) -> tuple:
+    """What a finished comparison shows, of the first pair if there is no `pair`: table, choice of pairs, `pair_of`."""
+    possible = pairs(len(lanes))
+    # The choice stays what it is wherever it can: it may have been made while the runs went on.
+    value = {} if pair in possible else {"value": possible[0]}
+    pair = value.get("value", pair)
+    choice = gr.update(choices=possible, visible=len(possible) > 1, **value)
+    return table(lanes, checkpoints), choice, *pair_of(lanes, pair)
+
+
+def pairs(count: int) -> list[str]:
+    """The pairs of so many runs, such as "A and B"."""
+    names = NAMES[:count]
+    return [f"{a}{ACROSS}{b}" for place, a in enumerate(names) for b in names[place + 1 :]]
+
+
+def table(lanes: Sequence[Lane], checkpoints: Path = CHECKPOINTS) -> str:
+    """What each run took, and what was measured of such runs and of its checkpoint, as Markdown.
+
+    The figures of a checkpoint are of pictures drawn as it is shown, so a row says how that is; figures of these very
+    settings come from the tables over steps and guidance in the folder of the `checkpoints`.
+    """
+    rows = [
+        ("", [f"{name} · {title(lane.model)}" for name, lane in zip(NAMES, lanes, strict=False)]),
+        ("---", ["---:" for _ in lanes]),
+        ("parameters", [f"{lane.model.info.parameters:,}" for lane in lanes]),
+        ("ms per step", [f"{lane.ms_per_step:.1f}" for lane in lanes]),
+        ("network evaluations", [f"{lane.evaluations:,}" for lane in lanes]),
+        ("total time", [f"{lane.seconds:.2f} s" for lane in lanes]),
+        *_quality(lanes, checkpoints),
+    ]
+    return "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)
+
+
+def _quality(lanes: Sequence[Lane], checkpoints: Path) -> list[tuple[str, list[str]]]:
+    """A row for each figure that any run or checkpoint has; figures measured in different ways never share one."""
+    of_runs = _rows([_of_such_runs(lane, checkpoints) for lane in lanes])
+    figures = [measured(lane.model.info.metrics) for lane in lanes]
+    of_checkpoints = _rows([[(figure.title, figure.conditions, figure.text) for figure in own] for own in figures])
+    drawn = [next((figure.settings for figure in own if figure.drawn), "-") for own in figures]
+    as_shown = [("*the checkpoint, drawn by*", [wiring.plain(how) for how in drawn])] if {*drawn} - {"-"} else []
+    return [*of_runs, *as_shown, *of_checkpoints] or [("quality figures", ["-" for _ in lanes])]
+
+
+def _rows(figures: Sequence[list[tuple[str, str, str]]]) -> list[tuple[str, list[str]]]:
+    """Rows of the (title, conditions, text) that each run has."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for place, own in enumerate(figures):
+        for name, conditions, text in own:
+            rows.setdefault((name, conditions), ["-"] * len(figures))[place] = wiring.plain(text)
+    names = [name for name, _ in rows]
+    return [
+        (wiring.plain(f"{name}, {conditions}" if names.count(name) > 1 else name), cells)
+        for (name, conditions), cells in rows.items()
+    ]
+
+
+def _of_such_runs(lane: Lane, checkpoints: Path) -> list[tuple[str, str, str]]:
+    """What was measured at a run's very settings, with all classes in turn; nothing if it has none of the classes."""
+    asked, info = lane.asked, lane.model.info
+    if info.classes and asked.class_name == ANY:
+        return []
+    try:
+        row = measured_at(checkpoints / lane.model.key, measured_as(info.files, info.encoded_from), asked)
+    except RequestError:  # which the Training tab shows
+        return []
+    return [
+        (
+            f"{label} of such runs, n = {int(row['n']):,}",
+            row["reference"],
+            f"{number(float(row[name]))} (real: {number(float(row[f'floor_{name}']))})",
+        )
+        for name, label in FIGURES.items()
+        if row and row[name]
+    ]
+
+
+def pair_of(lanes: Sequence[Lane], pair: str) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, str]:
+    """Of a pair such as "A and B": both rows of finished pictures, the map of their difference, and what it says.
+
+    Raises:
+        RequestError: there are no two such runs.
+    """
+    pair = validate.choice("pair of runs", pair, pairs(len(lanes)))
+    names = pair.split(ACROSS)
+    first, second = (finished(lanes[NAMES.index(name)]) for name in names)
+    difference = compare(first, second)
+    words = (
+        f"**Where {pair} differ.** White: not at all; darkest: by {difference.largest:.0f} of 255. "
+        f"The mean over all pixels is {difference.mean:.1f} of 255."
+    )
+    return (_row(first), _row(second)), _row(difference.pictures), words
+
+
+def _row(images: np.ndarray) -> np.ndarray:
+    """Pictures side by side, enlarged without smoothing."""
+    return image_grid(images, columns=len(images), padding=0, scale=ENLARGED)

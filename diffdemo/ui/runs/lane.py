@@ -1,0 +1,169 @@
+"""A lane: one model at work on one batch, and everything the page says and keeps of it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from diffdemo import validate
+from diffdemo.generator import Generator
+from diffdemo.request import ANY, SamplingRequest
+from diffdemo.process.samplers import SAMPLER_TITLES, Step
+from diffdemo.ui.components.viewer import pack, pack_numbers
+from diffdemo.ui.runs.shelf import title
+
+
+@dataclass
+class Lane:
+    """One model at work on one batch.
+
+    Attributes:
+        model: the generator.
+        asked: what it is to draw, checked.
+        steps: the run itself.
+        prefix: put before the model's title on display.
+        origin: of what state the run began with, if that is on display, too: its name there.
+        last: the latest step.
+        seconds: time spent in steps so far, without what the page does around them.
+        film: x_t of every step that was shown, each (N, H, W, 3) uint8.
+        guess: x0 of the last step that was shown, alike.
+        shown: the number of that step, counted from 1; 0 before the first.
+    """
+
+    model: Generator
+    asked: SamplingRequest
+    steps: Iterator[Step]
+    prefix: str = ""
+    origin: str = ""
+    last: Step | None = None
+    seconds: float = 0.0
+    film: list[np.ndarray] = field(default_factory=list)
+    guess: np.ndarray | None = None
+    shown: int = 0
+
+    @classmethod
+    def start(
+        cls,
+        model: Generator,
+        class_name: str | None,
+        steps: object,
+        sampler: str,
+        guidance: object,
+        interval: object = None,
+        guide: str | None = None,
+        *,
+        seeds: list[int],
+        prefix: str = "",
+    ) -> "Lane":
+        """Check everything and start; RequestError says what is wrong, and what is None is the checkpoint's own."""
+        asked = model.request(
+            class_name or ANY,
+            # of the page's fields, one that was emptied has None; only the last two may be left out
+            steps=validate.steps(steps),
+            sampler=validate.choice("sampler", sampler, list(SAMPLER_TITLES)),
+            guidance_scale=validate.real_number("guidance", guidance, 0, validate.MAX_GUIDANCE),
+            guidance_interval=interval or None,
+            guide=guide,
+            seeds=seeds,
+        )
+        return cls(model, asked, model.run(asked), prefix)
+
+    @property
+    def seeds(self) -> list[int]:
+        """One for each image."""
+        return list(self.asked.seeds)
+
+    @property
+    def settings(self) -> dict:
+        """What `start` must be given to repeat the run, but for the seeds."""
+        asked, guidance = self.asked, self.asked.guidance
+        return {
+            "class_name": asked.class_name,
+            "steps": asked.steps,
+            "sampler": asked.sampler,
+            "guidance": guidance.scale,
+            "interval": guidance.interval_text,
+            "guide": guidance.guide,
+        }
+
+    def advance(self, shown: bool) -> dict | None:
+        """Take a step; its frame if it is to be shown and there was a step left."""
+        began = time.perf_counter()
+        step = next(self.steps, None)
+        if step is None:
+            return None
+        self.last = step
+        # Inside the measured time, because on a GPU this is where the step's work is waited for.
+        pictures = [self.model.images(state) for state in (step.x_t, step.x0)] if shown else None
+        self.seconds += time.perf_counter() - began
+        if not shown:
+            return None
+        x_t, self.guess = pictures
+        self.film.append(x_t)
+        self.shown = step.index + 1
+        return {
+            "step": self.shown,
+            "t": step.t,
+            "snr": step.snr,
+            "nfe": self.evaluations,
+            "ms": self.ms_per_step,
+            "x_t": pack(x_t),
+            "x0": pack(self.guess),
+        }
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations for each image so far, those of guidance included."""
+        return self.last.nfe if self.last else 0
+
+    @property
+    def ms_per_step(self) -> float:
+        """Mean milliseconds of a step so far."""
+        return 1000 * self.seconds / (self.last.index + 1) if self.last else 0.0
+
+    @property
+    def total(self) -> int:
+        """Number of steps of the whole run."""
+        return self.asked.steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step was taken."""
+        return self.last is not None and self.last.index == self.total - 1
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """The finished pictures, (N, H, W, 3) uint8."""
+        return self.model.images(self.last.x_prev)
+
+    def report(self) -> dict:
+        """What was asked for and what it took, as the API returns it."""
+        return {
+            "model": self.model.key,
+            **self.settings,
+            "seeds": [str(seed) for seed in self.seeds],
+            "parameters": self.model.info.parameters,
+            "network_evaluations": self.evaluations,
+            "ms_per_step": round(self.ms_per_step, 2),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def describe(self) -> dict:
+        """What the viewer must know of the lane before its first frame."""
+        return {
+            "title": self.prefix + title(self.model),
+            "detail": self._detail(),
+            "origin": self.origin,
+            "seeds": [str(seed) for seed in self.seeds],  # text, because JavaScript's numbers end at 2^53
+            "steps": self.total,
+            "size": list(self.model.image_size),
+            "device": self.model.device.type,
+            "alpha_bar": pack_numbers(self.model.diffusion.schedule.alpha_bar),
+        }
+
+    def _detail(self) -> str:
+        asked = self.asked
+        parts = [asked.class_name] if asked.class_name != ANY else []
+        parts += [SAMPLER_TITLES[asked.sampler], f"{asked.steps} step{'s' * (asked.steps != 1)}"]
+        return ", ".join(parts + [str(asked.guidance)] * asked.guided)

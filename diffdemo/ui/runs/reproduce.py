@@ -1,0 +1,63 @@
+"""How to make a run's pictures again outside the page: the command line, and Python."""
+
+import shlex
+from pathlib import Path
+
+from diffdemo import CHECKPOINTS
+from diffdemo.process.guidance import number
+from diffdemo.request import ANY
+from diffdemo.ui.runs.lane import Lane
+
+
+def command(lane: Lane, checkpoints: Path = CHECKPOINTS) -> str:
+    """The command that writes the very PNG file that the page gives of this run."""
+    asked, seeds = lane.settings, lane.seeds
+    class_name = [] if asked["class_name"] == ANY else ["--class", asked["class_name"]]
+    words = [
+        *("python", "-m", "diffdemo", "sample", "--model", lane.model.key, *class_name),
+        *("--steps", str(asked["steps"]), "--sampler", asked["sampler"]),
+        *("--guidance", number(asked["guidance"]), *_guided_how(lane), "--seed", str(seeds[0]), "-n", str(len(seeds))),
+        *("--device", lane.model.device.type, "--out", f"{file_name(lane)}.png"),
+        *([] if is_shipped(checkpoints) else ["--checkpoints", str(checkpoints)]),
+    ]
+    return shlex.join(words)
+
+
+def python(lane: Lane, checkpoints: Path = CHECKPOINTS) -> str:
+    """The same in Python: `images` is then (N, 32, 32, 3) uint8."""
+    asked, seeds = lane.settings, lane.seeds
+    elsewhere = "" if is_shipped(checkpoints) else f", checkpoints={str(checkpoints)!r}"
+    class_name = None if asked["class_name"] == ANY else asked["class_name"]
+    flags = iter(_guided_how(lane))
+    how = "".join(f"{flag[2:].replace('-', '_')}={value!r}, " for flag, value in zip(flags, flags, strict=True))
+    wanted = f"[{seeds[0]}]" if len(seeds) == 1 else f"range({seeds[0]}, {seeds[-1] + 1})"
+    return f"""import diffdemo
+
+model = diffdemo.load({lane.model.key!r}, device={lane.model.device.type!r}{elsewhere})
+images = model.sample(
+    {class_name!r}, steps={asked["steps"]}, sampler={asked["sampler"]!r}, guidance_scale={number(asked["guidance"])},
+    {how}seeds={wanted},
+)"""
+
+
+def _guided_how(lane: Lane) -> list[str]:
+    """The flags of what differs from the checkpoint's own guidance, besides its scale."""
+    asked, usual = lane.asked.guidance, lane.model.info.guidance
+    interval = [] if asked.interval == usual.interval else ["--guidance-interval", asked.interval_text]
+    return interval + ([] if asked.guide == usual.guide else ["--guide", asked.guide])
+
+
+def file_name(lane: Lane) -> str:
+    """Model, class and seeds, and the step that the pictures are of if it is not the last; without a suffix."""
+    parts = [lane.model.key]
+    if lane.settings["class_name"] != ANY:
+        parts.append(lane.settings["class_name"])
+    parts.append(f"{lane.seeds[0]}" if len(lane.seeds) == 1 else f"{lane.seeds[0]}-to-{lane.seeds[-1]}")
+    if lane.last and not lane.finished:
+        parts.append(f"after-{lane.shown}-of-{lane.total}-steps")
+    return "-".join(parts)
+
+
+def is_shipped(checkpoints: Path) -> bool:
+    """Whether these are the checkpoints that the command line and Python take by themselves."""
+    return Path(checkpoints).resolve() == CHECKPOINTS.resolve()

@@ -1,0 +1,238 @@
+"""The Forward tab: how noise hides a picture, level by level, and what a model makes of it from there."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import gradio as gr
+import numpy as np
+import torch
+
+from diffdemo import validate
+from diffdemo.errors import RequestError
+from diffdemo.trajectory import Trajectory, curves
+from diffdemo.ui.components.block import block
+from diffdemo.ui.components.viewer import pack, viewer
+from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.parts.sources import Examples, Source
+from diffdemo.ui.runs.settings import FAVOURITE, first_settings_of
+from diffdemo.ui.runs.shelf import Shelf, about
+from diffdemo.ui.runs.stream import Lane, Stops, stream, whole
+from diffdemo.ui.tabs import generate
+
+FIRST_LEVEL, FIRST_SEED = 600, "7"
+FILM, STOPS = 64, 9  # levels that the browser keeps, for an answer at once; every ninth of them is in the strip
+# The level on display when a button is pressed: the browser knows it before the server does.
+LEVEL = 'document.querySelector("#forward-view .level")?.valueAsNumber'
+
+EXPLANATION = """Noise hides a picture a little more at every level $t$; the seed fixes that noise, so that moving the
+slider shows one and the same trajectory. A model can then denoise from the very state on display: the more noise, the
+less of the picture is left to hold on to, and the freer the model is to turn it into the class you choose."""
+FORMULAS = r"""
+The forward process jumps to any level $t$ at once (Ho et al. 2020, equation 4):
+$$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon,\qquad \varepsilon \sim \mathcal N(0, 1),\qquad
+\bar\alpha_t = \prod_{s \le t} (1 - \beta_s)$$
+
+The signal-to-noise ratio falls with it: $\mathrm{SNR}_t = \bar\alpha_t / (1 - \bar\alpha_t)$.
+
+Denoising from $x_t$ on, instead of from pure noise, is image to image as in SDEdit (Meng et al. 2022): the sampler
+visits only levels from $t$ down. A model of latents does all of this with the picture's latent in place of $x_0$.
+"""
+
+
+@dataclass
+class Controls:
+    """The tab's components, in the order of the page."""
+
+    run: gr.Button
+    stop: gr.Button
+    view: gr.HTML
+    viewer: gr.HTML
+    source: Source
+    about: gr.Markdown
+    model: gr.Radio
+    class_name: gr.Radio
+    sampler: gr.Radio
+    steps: gr.Number
+    guidance: gr.Number
+    interval: gr.Textbox
+    guide: gr.Radio
+    seed: gr.Textbox
+    level: gr.Number
+
+    def inputs(self) -> list:
+        """What a run takes, in its order."""
+        named = [self.model, self.class_name, self.steps, self.sampler, self.guidance, self.interval, self.guide]
+        return [*named, self.seed, self.source.picture, self.level]
+
+    def follow(self) -> list:
+        """What another model changes."""
+        named = [self.class_name, self.steps, self.sampler, self.guidance, self.interval, self.guide]
+        return [self.about, *named]
+
+
+def layout(shelf: Shelf) -> Controls:
+    """Settings beside the forward process and, below that, the way back. The keyboard comes to the stage first."""
+    key = shelf.pick(FAVOURITE)
+    first, has_classes = first_settings_of(shelf, key), bool(shelf[key].classes)
+    with gr.Row(elem_classes="tab-body"):
+        run, stop = wiring.buttons("Denoise from here")
+        with gr.Column(elem_classes="stage"):
+            view = block("forward_view", "A picture on its way into noise", "forward-view")
+            gr.Markdown("**And back:** a model denoises the state above, from its level down.")
+            back = viewer("Denoising from the level above", "forward-viewer")
+        with gr.Column(elem_classes="settings"):
+            source = sources.layout("forward")
+            model = gr.Radio(shelf.choices(), value=key, label="Model", elem_classes="queue-place")
+            note = gr.Markdown(wiring.plain(about(shelf[key])), elem_classes="about")
+            toward = gr.Radio(shelf.classes(key), value=first["class_name"], label="Toward", visible=has_classes)
+            sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
+            steps, *guided = wiring.steps_and_guidance(first, shelf[key])
+            seed = gr.Textbox(FIRST_SEED, label="Seed of the noise", max_lines=1)
+            level = gr.Number(FIRST_LEVEL, visible=False)
+        with gr.Column(elem_classes="words"):
+            gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
+            with gr.Accordion("The formulas", open=False):
+                gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
+    return Controls(run, stop, view, back, source, note, model, toward, sampler, steps, *guided, seed, level)
+
+
+def path(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object) -> Trajectory:
+    """The forward process of one picture with the noise of one seed."""
+    if picture is None:
+        picture = sources.read(None)
+    return Trajectory(shelf[model], picture[None], validate.seeds(seed))
+
+
+def start(
+    shelf: Shelf,
+    picture: np.ndarray | None,
+    model: str,
+    class_name: str | None,
+    steps,
+    sampler,
+    guidance,
+    seed,
+    t,
+    interval=None,
+    guide=None,
+) -> Lane:
+    """A checked run from level t of that picture's trajectory on; it takes at most t + 1 steps, for there are no more.
+
+    Raises:
+        RequestError: there is no picture, or a setting is out of range or unknown.
+    """
+    trajectory = path(shelf, picture, model, seed)
+    t = trajectory.level(t).t
+    steps = min(validate.steps(steps), t + 1)
+    seeds = validate.seeds(seed)
+    settings = (class_name, steps, sampler, guidance, interval, guide)
+    lane = Lane.start(shelf[model], *settings, seeds=seeds, prefix=f"From t = {t}: ")
+    lane.origin = f"{name_of(picture, model, seed)}@{t}"
+    lane.steps = lane.model.run(lane.asked, (trajectory.at(t), t))
+    return lane
+
+
+def name_of(picture: np.ndarray, model: str, seed: object) -> str:
+    """What the page calls a trajectory."""
+    return f"{hash(picture.tobytes()):x}/{model}/{seed}"
+
+
+def scene(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
+    """Everything the view shows of a picture that is new on display."""
+    trajectory, of = path(shelf, picture, model, seed), shelf[model]
+    levels = trajectory.spread(FILM)
+    film = of.images(torch.cat([trajectory.at(level) for level in levels]))
+    return {
+        **moment(shelf, picture, model, seed, t),
+        "x0": pack(of.images(trajectory.x0)),
+        "eps": pack(of.images(trajectory.eps)),
+        "film": {"t": levels, "pictures": pack(film)},
+        "stops": STOPS,
+        "curves": pack(curves(of.diffusion.schedule)),
+        "size": list(of.image_size),
+        "decoded": of.info.spec.space == "latents",
+    }
+
+
+def moment(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
+    """What changes as the level does: x_t, and of which picture, model and seed it is."""
+    trajectory = path(shelf, picture, model, seed)
+    level = trajectory.level(t)
+    return {"of": name_of(picture, model, seed), "t": level.t, "x_t": pack(shelf[model].images(trajectory.at(level.t)))}
+
+
+def first_scene(shelf: Shelf, examples: Examples) -> tuple:
+    """What is on display when the tab is opened: a picture, half hidden, and a model's way back to another class."""
+    model, picture = shelf.pick(FAVOURITE), examples.pictures[0]
+    settings = first_settings_of(shelf, model)
+    lane = start(shelf, picture, model, **settings, seed=FIRST_SEED, t=FIRST_LEVEL)
+    return picture, scene(shelf, picture, model, FIRST_SEED, FIRST_LEVEL), whole(stream([lane]))
+
+
+def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, examples: wiring.Showcase) -> None:
+    """Wire the tab, which shows its first scene when it is opened."""
+
+    first = wiring.Showcase(lambda: first_scene(shelf, examples()))
+
+    def run(
+        model, class_name, steps, sampler, guidance, interval, guide, seed, asked, t, request: gr.Request
+    ) -> Iterator[dict]:
+        with wiring.toasts(), stops.listening(wiring.visitor(request, "forward")) as halted:
+            picture = sources.picture_of(asked)
+            lane = start(shelf, picture, model, class_name, steps, sampler, guidance, seed, t, interval, guide)
+            yield from stream([lane], halted, wiring.time_limit())
+
+    def unless_refused(show: Callable) -> Callable:
+        """Of what the seed's field may be wrong for, and that has said so when the field was left."""
+
+        def shown(model, seed, asked, t) -> dict:
+            try:
+                return show(shelf, sources.picture_of(asked), model, seed, t)
+            except RequestError:
+                return gr.skip()
+
+        return shown
+
+    def redraw(model, seed, asked, t) -> dict:
+        if asked is None:  # the first scene is still on its way
+            return gr.skip()
+        with wiring.toasts():
+            return scene(shelf, sources.picture_of(asked), model, seed, t)
+
+    def first_sight(model, seed, mine, t) -> tuple:
+        """The first scene, or only its choice of pictures if there is one of the visitor's."""
+        choices = sources.offered(examples())
+        if mine is not None:
+            return choices, *[gr.skip()] * 2
+        picture, message, back = first()
+        as_first = (model, seed) == (shelf.pick(FAVOURITE), FIRST_SEED)
+        with wiring.toasts():
+            return choices, message if as_first else scene(shelf, picture, model, seed, t), back
+
+    def choose(model: str) -> list:
+        return generate.shown_with(shelf, model, **first_settings_of(shelf, model))
+
+    quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
+    of_scene = [controls.model, controls.seed, controls.source.picture, controls.level]
+    chosen_on_page = wiring.reading(controls.source.off_page, LEVEL)
+    going = controls.run.click(
+        run,
+        controls.inputs(),
+        controls.viewer,
+        js=chosen_on_page,
+        **wiring.progress_on(controls.model),
+        **wiring.QUEUE,
+        **wiring.PRIVATE,
+    )
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "forward")
+    sources.connect(controls.source)
+    controls.model.input(choose, controls.model, controls.follow(), trigger_mode="always_last", **quiet)
+    showing = {"inputs": of_scene, "outputs": controls.view, "js": chosen_on_page, "trigger_mode": "always_last"}
+    controls.view.input(unless_refused(moment), **showing, **quiet)
+    # One event for all that asks for another scene: two that are sent at once may reach the server in either order.
+    others = [controls.source.picker.select, controls.model.input, controls.seed.submit, controls.seed.blur]
+    drawn = gr.on(others, redraw, **showing, **sources.TOASTING)
+    # Gradio drops what was asked for while a request was on its way that is then refused.
+    drawn.failure(unless_refused(scene), **showing, **quiet)
+    shown = [controls.source.picker, controls.view, controls.viewer]
+    wiring.show_first(tab, first, first_sight, of_scene, shown, js=chosen_on_page)

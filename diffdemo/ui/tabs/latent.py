@@ -1,0 +1,233 @@
+"""The Latent space tab: a map of encoded pictures to click on, ways between them, and a sample's path across it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from diffdemo import validate
+from diffdemo.errors import CheckpointError
+from diffdemo.ui.components.block import block
+from diffdemo.ui.components.viewer import viewer
+from diffdemo.ui.parts import latent_views as views
+from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.parts.latent_views import LatentSpace
+from diffdemo.ui.parts.souvenirs import SAVE
+from diffdemo.ui.runs.settings import first_settings_of
+from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.stream import Lane, Stops, whole
+
+FIRST_SEED = "7"
+
+EXPLANATION = """The autoencoder squeezes a picture's 3,072 numbers into a latent of {dim}, a point in a space where
+similar pictures are neighbours; the map lays {count:,} test pictures of that space flat, and each click decodes the
+latent it hits. Latent diffusion never sees a pixel: it moves a point of pure noise through this space, step by step,
+and only what it arrives at is decoded."""
+FORMULAS = r"""
+An encoder $E$ and a decoder $D$ are trained to give a picture back, and each number of the latent is standardised with
+its mean $\mu$ and deviation $\sigma$ over the training pictures; the denoiser works on that $z$ (Rombach et al. 2022):
+$$z = \frac{E(x) - \mu}{\sigma},\qquad \hat x = D(\sigma z + \mu),\qquad z_t = \sqrt{\bar\alpha_t}\,z +
+\sqrt{1-\bar\alpha_t}\,\varepsilon$$
+
+The PCA map shows $(v_1^\top (z - \bar z),\ v_2^\top (z - \bar z))$, with the two directions $v$ along which these
+latents vary most; the same formula places any other latent, such as every $z_t$ of a run. t-SNE (van der Maaten and
+Hinton 2008) has no such formula.
+
+Between A and B the way is a great circle, not a straight line (Shoemake 1985):
+$$z(s) = r(s)\left(\frac{\sin((1-s)\,\omega)}{\sin\omega}\,\frac{z_A}{\lVert z_A\rVert} + \frac{\sin(s\,\omega)}
+{\sin\omega}\,\frac{z_B}{\lVert z_B\rVert}\right),\qquad r(s) = (1-s)\,\lVert z_A\rVert + s\,\lVert z_B\rVert$$
+
+Standardised latents of $d$ numbers lie near a sphere of radius $\sqrt d$. A straight line cuts through it: halfway,
+latents would be 30 % too short and decode to washed-out pictures.
+"""
+
+
+@dataclass
+class Controls:
+    """The tab's components, in the order of the page."""
+
+    run: gr.Button
+    stop: gr.Button
+    map: gr.HTML
+    viewer: gr.HTML
+    point: gr.HTML
+    absent: gr.Markdown
+    fetch: gr.Button
+    strip: gr.HTML
+    gif: gr.Button
+    file: gr.DownloadButton
+    upload: gr.UploadButton
+    class_name: gr.Radio
+    sampler: gr.Radio
+    steps: gr.Number
+    guidance: gr.Number
+    interval: gr.Textbox
+    guide: gr.Radio
+    seed: gr.Textbox
+
+    def asked(self) -> list:
+        """What `start` takes, in its order."""
+        named = [self.class_name, self.steps, self.sampler, self.guidance]
+        return [*named, self.seed, self.interval, self.guide]
+
+
+def add(shelf: Shelf, stops: Stops, data: str | Path = "data") -> LatentSpace | None:
+    """Put the whole tab on the page; without a map, one sentence that says how to get one, and None.
+
+    Without a model of latents there is no tab.
+    """
+    if views.MODEL not in shelf.keys:
+        return None
+    with gr.Tab("Latent space", id="latent") as tab:
+        try:
+            space = LatentSpace.open(shelf, data)
+        except CheckpointError as error:
+            gr.Markdown(wiring.plain(str(error)), elem_classes="problems")
+            return None
+        connect(tab, shelf, space, stops, layout(shelf, space))
+        return space
+
+
+def layout(shelf: Shelf, space: LatentSpace) -> Controls:
+    """The map above a sample's way, the point beside it, the interpolation below; settings aside.
+
+    Where no sample can be drawn, a sentence says why in place of its way and its settings.
+    """
+    first, possible = first_settings_of(shelf, space.model.key), not space.pathless
+    with gr.Row(elem_classes="tab-body"):
+        run, stop = wiring.buttons("Draw a path")
+        run.interactive = stop.interactive = possible
+        with gr.Column(elem_classes="stage"):
+            with gr.Row(elem_classes="latent-grid"):
+                chart = block("latent_map", "Map of the latent space", "latent-map", parts=("latent_map_canvas.js",))
+                with gr.Column(elem_classes="latent-point", min_width=0):
+                    point = block("latent_point", "The chosen point", "latent-point")
+                    absent = gr.Markdown(
+                        wiring.plain(f"The originals are not here; they are of {space.map.source}."),
+                        elem_classes="about queue-place absent",
+                        visible=False,
+                    )
+                    fetch = gr.Button("Download CIFAR-10 (170 MB)", size="sm", visible=False)
+                way = viewer("A sample on its way through the latent space", "latent-viewer")
+                way.visible = possible
+            if not possible:
+                gr.Markdown(wiring.plain(space.pathless), elem_classes="problems")
+            strip = block("latent_strip", "Pictures between A and B", "latent-strip")
+            with gr.Row(elem_classes="chips"):
+                gr.HTML("Save the way from A to B", elem_classes="chips-label", apply_default_css=False)
+                gif = gr.Button("GIF", size="sm", min_width=56, scale=0)
+            file = gr.DownloadButton(visible="hidden")
+        with gr.Column(elem_classes="settings"):
+            upload = gr.UploadButton("Place your own picture", file_types=["image"], size="md", type="filepath")
+            with gr.Column(visible=possible, min_width=0):
+                class_name = gr.Radio(
+                    shelf.classes(space.model.key), value=first["class_name"], label="Class", elem_classes="queue-place"
+                )
+                sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
+                steps, *guided = wiring.steps_and_guidance(first, space.model)
+                seed = gr.Textbox(FIRST_SEED, label="Seed", max_lines=1)
+        with gr.Column(elem_classes="words"):
+            words = EXPLANATION.format(dim=space.model.shape[0], count=len(space.map))
+            gr.Markdown(words, latex_delimiters=wiring.LATEX)
+            with gr.Accordion("The formulas", open=False):
+                gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
+    shown, asked = (chart, way, point, absent, fetch, strip, gif, file), (class_name, sampler, steps, *guided, seed)
+    return Controls(run, stop, *shown, upload, *asked)
+
+
+def start(
+    space: LatentSpace, class_name: str | None, steps, sampler: str, guidance, seed, interval=None, guide=None
+) -> Lane:
+    """A checked run of one sample; RequestError says which setting is wrong."""
+    seeds = validate.consecutive_seeds(seed, 1)
+    return Lane.start(space.model, class_name, steps, sampler, guidance, interval, guide, seeds=seeds)
+
+
+def first_points(space: LatentSpace) -> tuple[int, int]:
+    """The ends of the first interpolation: a point of the first class and one of the last, of which A is chosen."""
+    labels = space.map.labels
+    return int(np.argmin(labels)), int(np.argmax(labels))
+
+
+def first_scene(shelf: Shelf, space: LatentSpace) -> tuple:
+    """What is on display when the tab is opened: map, point, strip, and a path that is done if there can be one."""
+    space.look_for_originals()
+    a, b = first_points(space)
+    chart, run = views.scene(space, a, (a, b)), gr.skip()
+    if not space.pathless:
+        lane = start(space, **first_settings_of(shelf, space.model.key), seed=FIRST_SEED)
+        messages, ways = zip(*views.walk(space, lane), strict=True)
+        chart, run = chart | ways[-1], whole(iter(messages))
+    return chart, run, views.point(space, a), views.strip(space, a, b)
+
+
+def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, controls: Controls) -> None:
+    """Wire the tab, which shows its first scene when it is opened."""
+    films, first = views.Films(), wiring.Showcase(lambda: first_scene(shelf, space))
+    first_a, first_b = first_points(space)
+    chosen, ends, mine = gr.State(first_a), gr.State((first_a, first_b)), gr.State(None)
+
+    def select(picture, asked: dict) -> tuple:
+        with wiring.toasts():
+            return views.point(space, asked["index"], picture), asked["index"]
+
+    def connect_ends(picture, asked: dict) -> tuple:
+        with wiring.toasts():
+            return views.strip(space, asked["a"], asked["b"], picture), (asked["a"], asked["b"])
+
+    def run(class_name, steps, sampler, guidance, seed, interval, guide, request: gr.Request) -> Iterator[tuple]:
+        with wiring.toasts(), stops.listening(wiring.visitor(request, "latent")) as halted:
+            lane = start(space, class_name, steps, sampler, guidance, seed, interval, guide)
+            yield from views.walk(space, lane, halted, wiring.time_limit())
+
+    def take(path: str) -> tuple:
+        with wiring.toasts():
+            picture = sources.read(path)
+            return picture, views.placed(space, picture), views.point(space, views.MINE, picture), views.MINE
+
+    def fetch(index, picture, progress=gr.Progress(track_tqdm=True)) -> tuple:  # noqa: B008
+        with wiring.toasts():
+            progress(0, "Downloading CIFAR-10")
+            space.download_originals()
+            return *offer_download(), views.point(space, index, picture)
+
+    def offer_download() -> list:
+        return [gr.update(visible=space.originals is None), gr.update(visible=space.downloadable)]
+
+    def first_sight(mine: np.ndarray | None) -> tuple:
+        """The first scene, with the visitor's picture in it if there is one."""
+        chart, run, point, strip = first()
+        if mine is not None:
+            chart, point = chart | views.placed(space, mine), gr.skip()
+        return chart, run, point, strip, *offer_download()
+
+    def film(pair, picture) -> str:
+        with wiring.toasts():
+            return str(films.write(space, *pair, picture))
+
+    quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
+    wiring.answer_newest(controls.map, "select", select, [mine], [controls.point, chosen], **quiet)
+    wiring.answer_newest(controls.map, "input", connect_ends, [mine], [controls.strip, ends], **quiet)
+    going = controls.run.click(
+        run,
+        controls.asked(),
+        [controls.viewer, controls.map],
+        **wiring.progress_on(controls.class_name),
+        **wiring.QUEUE,
+        **wiring.PRIVATE,
+    )
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "latent")
+    controls.upload.upload(take, controls.upload, [mine, controls.map, controls.point, chosen], **sources.TOASTING)
+    controls.fetch.click(
+        fetch,
+        [chosen, mine],
+        [controls.absent, controls.fetch, controls.point],
+        show_progress_on=controls.absent,
+        **wiring.BESIDE,
+    )
+    written = controls.gif.click(film, [ends, mine], controls.file, show_progress="hidden", **wiring.BESIDE)
+    written.success(None, controls.file, js=SAVE, **wiring.PRIVATE)
+    scene = [controls.map, controls.viewer, controls.point, controls.strip, controls.absent, controls.fetch]
+    wiring.show_first(tab, first, first_sight, [mine], scene)

@@ -1,0 +1,179 @@
+"""Samples to be measured: drawn shard by shard into a folder, so that a stopped evaluation goes on where it was."""
+
+import contextlib
+import hashlib
+import io
+import json
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from diffdemo import validate
+from diffdemo.atomic import write_atomically
+from diffdemo.checkpoint import write_json
+from diffdemo.data import IMAGE_SHAPE
+from diffdemo.errors import TrainingError
+from diffdemo.generator import Generator, Predictor
+from diffdemo.process.guidance import WEAK_MODEL, Guidance
+from diffdemo.process.samplers import SAMPLERS
+from diffdemo.request import SamplingRequest
+
+SHARD = (
+    100  # pictures; also the batch, and shards are always drawn whole, so that a picture's bits depend on nothing else
+)
+IDENTITY = "samples.json"
+# Of the flags of all who draw.
+COMPILE = "Compile the network: sampling is two to three times as fast, after half a minute of compiling."
+INTERVAL_HELP = "Guide only where low < sigma <= high, such as 0.3,5; all is everywhere.  [default: the model's]"
+GUIDE_HELP = "What it is guided away from: no-class or weak-model.  [default: the model's]"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which samples: everything that their bits depend on, except for the model.
+
+    Attributes:
+        sampler, steps, spacing, guidance: as in `SamplingRequest`, with the checkpoint's defaults filled in.
+        seed: of the first picture; picture k has seed + k, and class k of the model's, counted round and round.
+    """
+
+    sampler: str
+    steps: int
+    spacing: str
+    guidance: Guidance
+    seed: int
+
+    @classmethod
+    def of(cls, generator: Generator, seed: object = 0, **settings: object) -> "Draw":
+        """The draw with these settings of `Generator.denoise`; what is None is the checkpoint's default.
+
+        Raises:
+            RequestError: a setting is out of range or unknown. CheckpointError: the model cannot denoise.
+        """
+        asked = generator.request(seeds=validate.consecutive_seeds(seed, 1), **settings)
+        return cls(asked.sampler, asked.steps, asked.spacing, asked.guidance, asked.seeds[0])
+
+    def identity(self, generator: Generator) -> dict:
+        """What makes these samples these samples, for people and for `name`."""
+        guided_by = generator.guide if self.guidance.guide == WEAK_MODEL else None
+        return {
+            "model": generator.key,
+            "weights": generator.info.weights,
+            "sampler": self.sampler,
+            "steps": self.steps,
+            "spacing": self.spacing,
+            "guidance_scale": self.guidance.scale,
+            "guidance_interval": self.guidance.interval_text,
+            "guide": self.guidance.guide,
+            "guide_weights": guided_by and guided_by.info.weights,
+            "first_seed": self.seed,
+            "precision": generator.precision,
+            "device": generator.device.type,
+            "compiled": generator.compiled,
+        }
+
+    def request(self, generator: Generator, first: int, count: int) -> SamplingRequest:
+        """For `count` pictures from picture number `first` on."""
+        return generator.request(
+            self.class_names(generator, first + count)[first:],
+            seeds=[(self.seed + first + i) % (validate.MAX_SEED + 1) for i in range(count)],
+            sampler=self.sampler,
+            steps=self.steps,
+            spacing=self.spacing,
+            guidance_scale=self.guidance.scale,
+            guidance_interval=self.guidance.interval_text,
+            guide=self.guidance.guide,
+        )
+
+    def name(self, generator: Generator) -> str:
+        """A folder's name for these samples, such as attention_unet-1a2b3c4d5e6f."""
+        described = json.dumps(self.identity(generator), sort_keys=True)
+        return f"{generator.key}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
+
+    def class_names(self, generator: Generator, count: int) -> list[str | None]:
+        """The class of each of the first `count` pictures: all classes in turn, so that any part is balanced."""
+        classes = generator.classes or (None,)
+        return [classes[k % len(classes)] for k in range(count)]
+
+    def evaluations(self, generator: Generator) -> int:
+        """Network evaluations that one picture takes, those of guidance included."""
+        predict, nothing = _Counted(generator, self.request(generator, 0, 1)), torch.zeros(1)
+        run = SAMPLERS[self.sampler](
+            predict, nothing, generator.diffusion.schedule, self.steps, lambda: nothing, spacing=self.spacing
+        )
+        deque(run, maxlen=0)
+        return predict.nfe
+
+    @staticmethod
+    def _claim(path: Path, identity: dict) -> None:
+        """Say whose samples are beside this file; TrainingError if it names others."""
+        try:
+            there = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            there = None if any(path.parent.glob("shard-*")) else identity
+        except (OSError, ValueError):
+            there = None
+        if there != identity:
+            known = there if isinstance(there, dict) else {}
+            other = ", ".join(name for name in identity if known.get(name) != identity[name])
+            raise TrainingError(f"{path.parent} holds samples with other settings ({other}); name another folder.")
+        write_json(path, identity)
+
+    def pictures(self, generator: Generator, folder: Path, count: int) -> np.ndarray:
+        """The first `count` pictures, (count, 32, 32, 3) uint8; shards that are in `folder` are not drawn again.
+
+        Raises:
+            TrainingError: the folder holds other samples.
+        """
+        validate.consecutive_seeds(self.seed, count)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._claim(folder / IDENTITY, self.identity(generator))
+        shards = -(-count // SHARD)
+        finished = {k: shard for k in range(shards) if (shard := _read(_path(folder, k))) is not None}
+        bar = tqdm(
+            total=shards * self.steps, initial=len(finished) * self.steps, unit="step", desc="samples", mininterval=1
+        )
+        with bar:
+            for k in sorted(set(range(shards)) - finished.keys()):
+                for step in generator.run(self.request(generator, k * SHARD, SHARD)):
+                    state = step.x_prev
+                    bar.update()
+                finished[k] = generator.images(state)
+                _write(_path(folder, k), finished[k])
+        return np.concatenate([finished[k] for k in range(shards)])[:count]
+
+
+class _Counted(Predictor):
+    """Counts evaluations without making any."""
+
+    def guess(self, x_t: Tensor, steps: Tensor, guided: bool) -> Tensor:
+        return x_t
+
+
+def computed_on(identity: dict) -> str:
+    """Where and how the network ran, of which the last bits of a picture depend: such as "cpu bf16 compiled"."""
+    return f"{identity['device']} {identity['precision']}{' compiled' * identity['compiled']}"
+
+
+def _path(folder: Path, shard: int) -> Path:
+    return folder / f"shard-{shard:05}.npy"
+
+
+def _read(path: Path) -> np.ndarray | None:
+    """A shard, or None if it is not there or not whole."""
+    with contextlib.suppress(ValueError, OSError, EOFError):
+        pictures = np.load(path)
+        if pictures.shape == (SHARD, *IMAGE_SHAPE) and pictures.dtype == np.uint8:
+            return pictures
+    return None
+
+
+def _write(path: Path, pictures: np.ndarray) -> None:
+    buffer = io.BytesIO()  # NumPy's own writing to a full disk hides the reason
+    np.save(buffer, pictures)
+    write_atomically(path, lambda unfinished: unfinished.write_bytes(buffer.getbuffer()))

@@ -1,0 +1,266 @@
+"""The training loop that every model shares.
+
+A training script brings a `Task`: the network, its loss, and what to draw now and then. The loop does the rest: moving
+averages, precision, accumulation, clipping, warm-up and decay, early stopping, saving and resuming, on one process or
+several (see `train.loop.distributed`).
+"""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from diffdemo.data import Dataset
+from diffdemo.device import autocast, choose_precision, hardware_name, peak_memory
+from diffdemo.errors import DiffdemoError, Interrupted
+from train.loop.averages import MovingAverage
+from train.loop.distributed import ALONE, Group
+from train.loop.heldout import HeldOut
+from train.loop.history import Meter, write_history
+from train.loop.interrupt import interruptible
+from train.loop.progress import Progress
+from train.loop.randomness import DataOrder, derive_seed, generator
+from train.loop.settings import Settings
+from train.loop.state import restore_run, save_run
+from train.loop.task import Task
+
+STEPS_PER_ROW = 50
+STEPS_PER_CHECK = 10
+SNAPSHOTS = "snapshots"  # the folder of checkpoints kept on the way
+
+
+class Trainer:
+    """One run. `Trainer(...).run()` trains until the budget is spent and leaves a checkpoint in `settings.out`.
+
+    Args:
+        task: network, loss and drawings.
+        settings: see `Settings`.
+        train_data: what to train on.
+        val_data: held-out pictures, for the validation loss.
+        device: where to train.
+        resume: go on from `settings.out`, exactly where that run was saved last.
+        group: the processes that train together; by default this one alone.
+
+    Attributes:
+        averaged: the moving average that is drawn on the way.
+        slow: a second one, or None.
+        shipped: the one that becomes the checkpoint.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        settings: Settings,
+        train_data: Dataset,
+        val_data: Dataset,
+        device: torch.device,
+        resume: bool = False,
+        group: Group = ALONE,
+    ):
+        self.task, self.settings, self.device, self.group = task, settings, device, group
+        self.precision = choose_precision(settings.precision, device)
+        self.images, self.labels = train_data.tensors(device)
+        self.held_out = HeldOut(task, val_data, settings.seed, device, self.precision)
+        self.step_images = settings.step_images * group.size
+        self.order = DataOrder(len(train_data), settings.seed)
+
+        task.to(device)
+        if device.type != "mps":
+            task.network.to(memory_format=torch.channels_last)
+        group.share(task.network.state_dict().values())
+        self.averaged = MovingAverage(task.network, settings.ema_decay)
+        self.slow = MovingAverage(task.network, settings.slow_ema_decay) if settings.slow_ema_decay else None
+        self.shipped, self.average_losses = self.averaged, {}
+        self.parameters = [p for p in task.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, settings.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.network = torch.compile(task.network) if settings.compile else task.network
+
+        self.step, self.images_seen, self.seconds, self.waiting = 0, 0, 0.0, 0
+        self.best_val_loss = float("inf")
+        self.meter = Meter(device)
+        if resume:
+            restore_run(self)
+
+    def run(self) -> None:
+        """Train to the end of the budget; an interruption saves the run first.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM; the run is saved.
+            TrainingError: several steps in a row were not finite.
+            CheckpointError: the result could not be written.
+        """
+        settings = self.settings
+        settings.out.mkdir(parents=True, exist_ok=True)
+        if settings.snapshot_every_images and self.step == 0 and self.task.started_from:
+            self._keep_snapshot(f"images_{0:09}")
+        self.start()
+        progress = Progress(settings, self.images_seen, self.seconds, silent=not self.group.first)
+        with progress as self._progress, interruptible() as interrupted:
+            while not self._over():
+                self.train_step()
+                self._progress.update(self.images_seen, self.seconds)
+                if self.step % STEPS_PER_CHECK == 0:
+                    self.meter.check_finite()
+                if self.step % STEPS_PER_ROW == 0:
+                    self._close_row()
+                self._after_epoch()
+                if time.monotonic() - self._saved > 60 * settings.save_minutes:
+                    self._save_quietly()
+                # One clock for all processes: it decides the learning rate, and when the run ends.
+                self.seconds, stop = self.group.agree(self.seconds, interrupted())
+                if stop:
+                    self._save()
+                    self.group.wait()  # or torchrun would end the first while it saves, because another one is gone
+                    raise Interrupted(f"Interrupted and saved after {self.images_seen:,} images; go on with --resume.")
+        self._close_row()
+        if self.group.first:
+            self._close_row(self._choose_average())
+            self._save()
+            self.task.draw(settings.out, self.shipped.module, "final")
+
+    def _over(self) -> bool:
+        settings = self.settings
+        stalled = bool(settings.patience) and self.waiting >= settings.patience
+        return stalled or settings.progress(self.images_seen, self.seconds) >= 1
+
+    def start(self) -> None:
+        """Set the run's clock going."""
+        self._started, self._saved = time.monotonic() - self.seconds, time.monotonic()
+
+    def train_step(self) -> None:
+        """One optimizer step on the next pictures."""
+        settings, own = self.settings, self.group.seed_parts
+        torch.manual_seed(derive_seed(settings.seed, "dropout", self.step, *own))
+        lr = self._learning_rate()
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = lr
+        random = generator(self.device, settings.seed, "step", self.step, *own)
+        self.task.network.train()
+        total = torch.zeros((), device=self.device)
+        for _ in range(settings.accumulate):
+            images, labels = self._batch(random)
+            with autocast(self.device, self.precision):
+                loss = self.task.loss(self.network, images, labels, random, True) / settings.accumulate
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
+            self.images_seen += settings.batch_size * self.group.size
+        # Before it is known whether they are finite: what one process skips, all skip.
+        self.group.average([total, *(p.grad for p in self.parameters if p.grad is not None)])
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm, foreach=True)
+        bad = (~(total.isfinite() & norm.isfinite())).float()
+        # The fused optimizer leaves everything as it was where this is 1, without anyone waiting for the answer.
+        self.optimizer.found_inf = bad
+        self.optimizer.step()
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        for averaged in filter(None, (self.averaged, self.slow)):
+            averaged.update_parameters(self.task.network)
+        self.meter.add(total, norm, bad)
+        self.step += 1
+        self.seconds = time.monotonic() - self._started
+
+    def _batch(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The next pictures of this process, as the task wants them, and their labels (N,)."""
+        count = self.settings.batch_size
+        index = self.order.indices(self.images_seen + count * self.group.rank, count).to(self.device, non_blocking=True)
+        return self.task.prepare(self.images[index], random, True), self.labels[index]
+
+    def _learning_rate(self) -> float:
+        return self.settings.learning_rate(self.images_seen, self.seconds, self.group.size)
+
+    def _close_row(self, val_loss: float | str = "") -> None:
+        """Append the means since the last row to the history, or only a validation loss if there are none."""
+        epoch = self.images_seen / self.order.size
+        self.meter.close_row(self.step, self.images_seen, epoch, self._learning_rate(), val_loss)
+        if self.meter.rows:
+            self._progress.loss = self.meter.rows[-1].loss
+
+    def _after_epoch(self) -> None:
+        """At the end of an epoch: validation, patience, and now and then a sample grid."""
+        before = self.images_seen - self.step_images
+        epoch = self.images_seen // self.order.size
+        if epoch > before // self.order.size:
+            val_loss, _ = self.group.agree(self.held_out.loss(self.averaged.module) if self.group.first else 0.0)
+            self._close_row(val_loss)
+            self.waiting = 0 if val_loss < self.best_val_loss else self.waiting + 1
+            self.best_val_loss = min(val_loss, self.best_val_loss)
+            wanted = epoch == 1 or epoch % self.settings.draw_epochs == 0
+            if wanted and self.task.draws_after(epoch, self.order.size):
+                self._draw_quietly(f"epoch_{epoch:04}")
+        if seen := self._passed(self.settings.sample_every_images):
+            self._draw_quietly(f"images_{seen:09}")
+        if seen := self._passed(self.settings.snapshot_every_images):
+            self._quietly("Not kept", self._keep_snapshot, f"images_{seen:09}")
+
+    def _passed(self, every: int) -> int:
+        """The multiple of `every` images that the last step has reached; 0 if it reached none, or `every` is 0."""
+        before = self.images_seen - self.step_images
+        return self.images_seen // every * every if every and self.images_seen // every > before // every else 0
+
+    def _keep_snapshot(self, name: str) -> None:
+        """A checkpoint of the weights as they are now, which the end of the run does not replace."""
+        self.task.save_checkpoint(
+            self.settings.out / SNAPSHOTS / name, self.averaged.module.state_dict(), self._training()
+        )
+
+    def _draw_quietly(self, name: str) -> None:
+        self._quietly("Not drawn", self.task.draw, self.settings.out, self.averaged.module, name)
+
+    def _quietly(self, trouble: str, write: Callable[..., None], *what: object) -> None:
+        """Write something in the middle of a run; without room for it the run goes on and says so."""
+        if not self.group.first:
+            return
+        try:
+            write(*what)
+        except (DiffdemoError, OSError) as error:
+            self._progress.say(f"{trouble}: {error}")
+
+    def _choose_average(self) -> float:
+        """Of two moving averages, ship the one with the lower loss on held-out pictures; that loss."""
+        averages = filter(None, (self.averaged, self.slow))
+        losses = {averaged: self.held_out.loss(averaged.module) for averaged in averages}
+        self.shipped = min(losses, key=losses.get)
+        if self.slow:
+            self.average_losses = {f"{averaged.decay:g}": round(loss, 6) for averaged, loss in losses.items()}
+        return losses[self.shipped]
+
+    def _save_quietly(self) -> None:
+        """Save in the middle of a run; the next try is a while later, whether or not there was room for it."""
+        self._quietly("Not saved", self._save)
+        self._saved = time.monotonic()
+
+    def _save(self) -> None:
+        if not self.group.first:
+            return
+        settings = self.settings
+        write_history(settings.out / "history.csv", self.meter.rows)
+        save_run(self)
+        self.task.save_checkpoint(settings.out, self.shipped.module.state_dict(), self._training())
+        self._saved = time.monotonic()
+
+    def _training(self) -> dict:
+        """What a checkpoint says about how it was trained."""
+        settings, rows = self.settings, self.meter.rows
+        recent = rows[-20:]  # a single row is too noisy to stand for the loss reached
+        several = f"{self.group.size} x " if self.group.size > 1 else ""
+        facts = {
+            "images_seen": self.images_seen,
+            "minutes": round(self.seconds / 60, 1),
+            "images_per_second": round(self.images_seen / max(self.seconds, 1e-9), 1),
+            "hardware": several + hardware_name(self.device),
+            "loss": round(sum(row.loss for row in recent) / len(recent), 5) if recent else None,
+            "val_loss": next((round(row.val_loss, 5) for row in reversed(rows) if row.val_loss != ""), None),
+            "peak_memory_mib": peak_memory(self.device),
+            "skipped_steps": self.meter.skipped,
+            "seed": settings.seed,
+            "batch_size": self.step_images,
+            "lr": settings.lr,
+            "ema_decay": self.shipped.decay,
+            "precision": self.precision,
+        }
+        return facts | ({"average_losses": self.average_losses} if self.average_losses else {})

@@ -1,0 +1,1 @@
+"""What there is to learn: denoising pictures or latents, and what comes with it."""

@@ -1,0 +1,118 @@
+"""What the two training scripts of latent diffusion share: the latents, what is skipped, and how a run ends."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffdemo import figures
+from diffdemo.checkpoint import (
+    CONFIG,
+    CheckpointInfo,
+    load_network,
+    parameter_count,
+    read_info,
+    save_checkpoint,
+    write_info,
+)
+from diffdemo.data import Dataset
+from diffdemo.data.pixels import to_pixels
+from diffdemo.errors import CheckpointError
+from diffdemo.generator import Generator
+from diffdemo.latent.map import make_map, save_map
+from diffdemo.latent.space import measure
+from diffdemo.models.latent_diffusion import LatentDiffusion
+from diffdemo.process.schedule import NoiseSchedule
+from diffdemo.registry import spec
+from train.loop.state import STATE
+
+KEY = "latent_diffusion"
+BATCH = 250
+
+
+@dataclass(frozen=True, eq=False)
+class LatentDataset:
+    """Latents (N, D) float32, standardised, and the class of each, (N,) long, in place of pictures."""
+
+    latents: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def tensors(self, device: str | torch.device) -> tuple[Tensor, Tensor]:
+        """Both on `device`."""
+        return self.latents.to(device), self.labels.to(device)
+
+
+@torch.inference_mode()
+def raw_latents(network: LatentDiffusion, data: Dataset) -> Tensor:
+    """Latents as they come, (2 N, D) on the CPU, of all pictures and then of all their mirror images."""
+    device, parts = network.latent_mean.device, []
+    for mirror in (False, True):
+        for start in range(0, len(data), BATCH):
+            pixels = (to_pixels(data.images[start : start + BATCH], device) + 1) / 2
+            parts.append(network.autoencoder.encode(pixels.flip(3) if mirror else pixels).cpu())
+    return torch.cat(parts)
+
+
+def latent_dataset(network: LatentDiffusion, data: Dataset, raw: Tensor) -> LatentDataset:
+    """Standardise what `raw_latents` gave for these pictures, with the network's mean and deviation."""
+    latents = (raw - network.latent_mean.cpu()) / network.latent_std.cpu()
+    labels = torch.from_numpy(data.labels).repeat(2)
+    return LatentDataset(latents, labels, data.classes, f"latents of {data.source} and their mirror images")
+
+
+def skip(folder: Path, options: Any) -> bool:
+    """Whether there is nothing to train: the folder holds a finished run, which is not to be resumed or replaced."""
+    try:
+        finished = bool(read_info(folder).metrics)  # they are measured when a run ends
+    except CheckpointError:
+        finished = False
+    if not finished or options.resume:
+        return False
+    if not options.force:
+        print(f"{folder} holds a finished run; nothing was trained. Add --force to train it again from the beginning.")
+        return True
+    for name in (STATE, CONFIG):
+        (folder / name).unlink(missing_ok=True)
+    return False
+
+
+def describe(network: LatentDiffusion, classes: tuple[str, ...], training: dict) -> CheckpointInfo:
+    """The description of a checkpoint whose denoiser is untrained."""
+    return CheckpointInfo(
+        key=KEY,
+        model=asdict(network.config),
+        diffusion={"schedule": asdict(NoiseSchedule()), "prediction": spec(KEY).prediction},
+        classes=classes,
+        parameters=parameter_count(network),
+        defaults={"sampler": "ddim", "steps": 50, "guidance_scale": 1.0},
+        training=training,
+    )
+
+
+def finish(folder: Path, train_data: Dataset, test_data: Dataset, device: torch.device) -> None:
+    """End a run: measure the checkpoint as it was written, and write the figures and the map of its latents into it.
+
+    Latents of an autoencoder that has no trained denoiser yet are standardised here; a trained one has its own.
+    """
+    network, info = load_network(folder)
+    if not info.training["images_seen"]:
+        network.to(device).standardise(raw_latents(network, train_data))
+        save_checkpoint(folder, info, network.state_dict())
+        network, info = load_network(folder)  # in half precision, as everyone will get it
+    info = replace(info, metrics=measure(network.to(device), train_data, test_data))
+    write_info(folder, info)
+    save_map(folder, make_map(Generator.for_network(network, info, device), test_data))
+
+
+def draw_autoencoder(folder: Path, data: Path) -> None:
+    """The loss curve, and in `figures` reconstructions and the map of the latent space."""
+    figures.loss_curve(folder / "history.csv", folder / "loss.png", title=spec(KEY).title)
+    for draw in (figures.visualize_reconstructions, figures.visualize_latent_space):
+        draw(str(folder), data=data, path=folder / "figures" / f"{draw.__name__.removeprefix('visualize_')}.png")
