@@ -12,7 +12,7 @@ import typer
 
 from diffdemo import CHECKPOINTS, catalog
 from diffdemo.errors import RequestError
-from diffdemo.generator import Generator
+from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import load_classifier
 from train.curves import COLUMNS, Point, Table, measure, settings_of
 from train.evaluate.draw import COMPILE, Draw
@@ -49,7 +49,7 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     folder = catalog.find(model, CHECKPOINTS)
-    generator = Generator.from_folder(folder, "auto", precision, compile_network)
+    generator = load_generator(folder, "auto", precision, compile_network)
     draws = [Draw.of(generator, seed, **settings_in(way)) for way in ways]
     judge = Judge(data, load_splits(data, generator.info), "train", load_classifier(), None)
     floor = judge.floor(count)["figures"]

@@ -14,6 +14,7 @@ from diffdemo import CHECKPOINTS, catalog
 from diffdemo.figures.plots import class_grid
 from diffdemo.figures.raster import image_grid, save_gif, save_png
 from diffdemo.generator import Generator
+from diffdemo.loading import load_generator
 from train.flags import run_app
 
 FAVOURITE = "attention_unet"
@@ -52,7 +53,7 @@ def main(
         torch.set_num_threads(threads)
     (out / "models").mkdir(parents=True, exist_ok=True)
     for key in catalog.available(CHECKPOINTS):
-        model = Generator.from_folder(CHECKPOINTS / key)
+        model = load_generator(CHECKPOINTS / key)
         print(f"Wrote {draw_four(model, out / 'models' / f'{key}.png')}.", flush=True)
         if key == FAVOURITE:
             print(f"Wrote {draw_film(model, out / 'noise_to_picture.gif')}.", flush=True)

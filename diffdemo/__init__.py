@@ -46,9 +46,9 @@ def load(
         CheckpointError: the checkpoint is missing, damaged or edited.
     """
     from diffdemo import catalog
-    from diffdemo.generator import Generator
+    from diffdemo.loading import load_generator
 
-    return Generator.from_folder(catalog.find(model, checkpoints or CHECKPOINTS), device, precision)
+    return load_generator(catalog.find(model, checkpoints or CHECKPOINTS), device, precision)
 
 
 def list_models(checkpoints: str | Path | None = None) -> list[dict]:

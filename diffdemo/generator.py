@@ -3,17 +3,15 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from diffdemo import validate
-from diffdemo.checkpoint import CheckpointInfo, guide_folder, load_network
+from diffdemo.checkpoint import CheckpointInfo
 from diffdemo.data.pixels import to_images, to_pixels
 from diffdemo.device import autocast, choose_device
-from diffdemo.errors import CheckpointError
 from diffdemo.process.diffusion import eps_from_x0
 from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.samplers import SAMPLERS, SeededNoise, Step
@@ -25,7 +23,7 @@ BATCH = 64  # images denoised at once; bounds memory, and changes pictures by ro
 class Generator:
     """A network that denoises pictures, its noise schedule and its classes, behind one face.
 
-    Models of other spaces have the same face: see `for_network`, which picks the right kind.
+    Models of other spaces have the same face: see `diffdemo.loading`, which picks the right kind.
 
     Args:
         network: takes (N, 3, H, W), steps (N,) and, if there are classes, labels (N,).
@@ -54,56 +52,6 @@ class Generator:
         self._denoiser = torch.compile(self.network, dynamic=False) if compile else self.network
         self.diffusion = info.build_diffusion().to(self.device)
         self.guide: Generator | None = None
-
-    @staticmethod
-    def for_network(
-        network: nn.Module,
-        info: CheckpointInfo,
-        device: str | torch.device = "auto",
-        precision: str = "fp32",
-        compile: bool = False,
-    ) -> "Generator":
-        """The generator for the space in which this network denoises."""
-        from diffdemo.latent_generator import LatentGenerator
-
-        kind = LatentGenerator if info.spec.space == "latents" else Generator
-        return kind(network, info, device, precision, compile)
-
-    @staticmethod
-    def from_folder(
-        folder: str | Path, device: str | torch.device = "auto", precision: str = "fp32", compile: bool = False
-    ) -> "Generator":
-        """Load and verify a checkpoint; CheckpointError says what is wrong with it."""
-        chosen = choose_device(str(device))
-        network, info = load_network(Path(folder))
-        generator = Generator.for_network(network, info, chosen, precision, compile)
-        generator.guide = generator._load_guide(Path(folder))
-        return generator
-
-    def load(self, folder: str | Path) -> None:
-        """Go on with the weights of another checkpoint of the same network, which need not be compiled again.
-
-        Raises:
-            CheckpointError: it is damaged, or of another network.
-        """
-        network, info = load_network(Path(folder))
-        if (info.key, info.model, info.diffusion) != (self.info.key, self.info.model, self.info.diffusion):
-            raise CheckpointError(f"{folder} holds another network than the {self.key} that is loaded.")
-        self.network.load_state_dict(network.state_dict())
-        self.info = info
-        self.guide = self._load_guide(Path(folder))
-
-    def _load_guide(self, folder: Path) -> "Generator | None":
-        """The weaker version of this model that its checkpoint holds, if it does."""
-        if not self.info.has_guide:
-            return None
-        of = guide_folder(folder, self.info)
-        guide = Generator.from_folder(of, self.device, self.precision, self.compiled)
-        if (guide.key, guide.classes, guide.shape) != (self.key, self.classes, self.shape):
-            raise CheckpointError(f"{of} is no weaker version of the {self.key} beside it; restore both.")
-        if guide.diffusion.schedule != self.diffusion.schedule:
-            raise CheckpointError(f"{of} has another noise schedule than {folder}; install another guide.")
-        return guide
 
     @property
     def key(self) -> str:

@@ -18,6 +18,7 @@ import diffdemo
 from diffdemo.__main__ import main
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.generator import Generator
+from diffdemo.loading import generator_for
 from diffdemo.measure import diffusion_classifier as classify_module
 from diffdemo.measure.diffusion_classifier import classify, refine, timesteps
 from diffdemo.models.unet import UNet
@@ -194,7 +195,7 @@ def test_a_model_without_classes_is_refused_with_a_sentence(load):
 
 def test_an_autoencoder_alone_is_refused(load):
     model = load("latent_diffusion")
-    untrained = Generator.for_network(model.network, replace(model.info, training={"images_seen": 0}), "cpu")
+    untrained = generator_for(model.network, replace(model.info, training={"images_seen": 0}), "cpu")
     with refused(CheckpointError, "Only the autoencoder of this checkpoint is trained"):
         refine(untrained, PICTURES)
 

@@ -18,7 +18,7 @@ from diffdemo.checkpoint import load_network, parameter_count, read_info, save_c
 from diffdemo.data import CIFAR10_CLASSES as CLASSES
 from diffdemo.data import load_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError
-from diffdemo.generator import Generator
+from diffdemo.loading import exchange_weights, load_generator
 from diffdemo.measure.classifier import ClassifierInfo
 from diffdemo.measure.metrics import frechet_distance
 from diffdemo.models.classifier import Classifier, ClassifierConfig
@@ -169,7 +169,7 @@ def test_a_folder_of_other_samples_is_refused(run, refusal, tmp_path):
 
 
 def test_a_stopped_evaluation_draws_only_what_is_missing_and_the_same_pictures(all_checkpoints, tmp_path, monkeypatch):
-    generator = Generator.from_folder(all_checkpoints / "simple_unet", "cpu")
+    generator = load_generator(all_checkpoints / "simple_unet", "cpu")
     draw = Draw.of(generator, steps=1, sampler="ddim", guidance_scale=1)
     count = 2 * SHARD + 5
     whole = draw.pictures(generator, tmp_path / "whole", count)
@@ -342,7 +342,7 @@ def test_the_curve_over_training_is_of_every_kept_checkpoint_and_the_last(run, t
 
 def test_a_compiled_network_draws_the_same_pictures_and_says_so(all_checkpoints, trained):
     folder = all_checkpoints / "attention_unet"
-    eager, compiled = (Generator.from_folder(folder, "cpu", compile=compile) for compile in (False, True))
+    eager, compiled = (load_generator(folder, "cpu", compile=compile) for compile in (False, True))
     draw = Draw.of(eager, steps=2)
     assert drawn.computed_on(draw.identity(eager)) == "cpu fp32"
     assert drawn.computed_on(draw.identity(compiled)) == "cpu fp32 compiled"
@@ -350,7 +350,7 @@ def test_a_compiled_network_draws_the_same_pictures_and_says_so(all_checkpoints,
     for _ in range(2):
         one, other = (g.sample(["cat", "dog"], steps=2, seeds=[3, 4]).astype(int) for g in (eager, compiled))
         assert np.abs(one - other).max() <= 1
-        eager.load(trained)  # the second time round with other weights
-        compiled.load(trained)
+        exchange_weights(eager, trained)  # the second time round with other weights
+        exchange_weights(compiled, trained)
     with pytest.raises(CheckpointError, match="holds another network than the attention_unet"):
-        eager.load(all_checkpoints / "simple_unet")
+        exchange_weights(eager, all_checkpoints / "simple_unet")

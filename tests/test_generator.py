@@ -12,6 +12,7 @@ from diffdemo import generator as generator_module
 from diffdemo.data.pixels import to_images, to_pixels
 from diffdemo.errors import RequestError
 from diffdemo.generator import Generator
+from diffdemo.loading import load_generator
 from diffdemo.models.unet import UNet
 from diffdemo.process.diffusion import add_noise, eps_from_x0
 from diffdemo.process.samplers import SAMPLERS, SeededNoise
@@ -22,7 +23,7 @@ ONE_LEVEL = 1
 
 @pytest.fixture(scope="module")
 def model(tiny_checkpoints) -> Generator:
-    return Generator.from_folder(tiny_checkpoints / "attention_unet", "cpu")
+    return load_generator(tiny_checkpoints / "attention_unet", "cpu")
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ def test_what_a_generator_says_of_itself(model):
 def test_a_device_that_does_not_exist_is_refused_before_anything_is_read(tmp_path):
     for name in ("abacus", "cpu:x"):
         with refused(RequestError, "auto, cpu, cuda, mps"):
-            Generator.from_folder(tmp_path / "nothing here", name)
+            load_generator(tmp_path / "nothing here", name)
 
 
 def test_pictures_go_in_and_out_exactly():

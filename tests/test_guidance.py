@@ -29,6 +29,7 @@ from diffdemo.checkpoint import (
 )
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.generator import Generator
+from diffdemo.loading import load_generator
 from diffdemo.models.unet import UNet
 from diffdemo.process.diffusion import eps_from_x0
 from diffdemo.process.guidance import Guidance, parse_interval
@@ -109,7 +110,7 @@ def by_hand(model: Generator, label: int | None, steps: int, seed: int, scale, w
 @pytest.mark.parametrize("interval", ["all", "0.3,5", "50,1000", "1000,2000"])
 @pytest.mark.parametrize("guide", ["no-class", "weak-model"])
 def test_a_run_is_guided_as_the_formula_says(guided, interval, guide):
-    model = Generator.from_folder(guided, "cpu")
+    model = load_generator(guided, "cpu")
     asked = {"steps": 7, "sampler": "ddim", "guidance_scale": 3, "guidance_interval": interval, "guide": guide}
     drawn = model.sample("horse", seeds=[5], **asked)
     label, null = model.classes.index("horse"), torch.tensor([len(model.classes)])
@@ -136,7 +137,7 @@ def test_a_run_is_guided_as_the_formula_says(guided, interval, guide):
     ],
 )
 def test_what_a_step_says_it_took_is_what_the_networks_were_asked(guided, settings, evaluations):
-    model, counted = Generator.from_folder(guided, "cpu"), {"own": 0, "guide": 0}
+    model, counted = load_generator(guided, "cpu"), {"own": 0, "guide": 0}
     for name, of in (("own", model), ("guide", model.guide)):
         hook = lambda _, inputs, name=name: counted.update({name: counted[name] + len(inputs[0])})  # noqa: E731
         of.network.register_forward_pre_hook(hook)
@@ -152,7 +153,7 @@ def test_what_a_step_says_it_took_is_what_the_networks_were_asked(guided, settin
 
 
 def test_a_model_without_classes_is_guided_by_a_weaker_one_only(unconditional):
-    model = Generator.from_folder(unconditional, "cpu")
+    model = load_generator(unconditional, "cpu")
     assert model.info.guidance == Guidance(2.0, None, "weak-model")
     *_, last = model.denoise(seeds=[1])
     assert (last.index, last.nfe, last.guide_nfe) == (3, 8, 4)
@@ -165,7 +166,7 @@ def test_a_model_without_classes_is_guided_by_a_weaker_one_only(unconditional):
 
 
 def test_a_weaker_model_must_be_there(tiny_checkpoints):
-    model = Generator.from_folder(tiny_checkpoints / "attention_unet", "cpu")
+    model = load_generator(tiny_checkpoints / "attention_unet", "cpu")
     with refused(RequestError, "The checkpoint of attention_unet holds no weaker model to guide it; use the guide"):
         model.sample("horse", guide="weak-model")
     assert model.sample("horse", guide="weak-model", guidance_scale=1, steps=1).shape == (1, 32, 32, 3)
@@ -268,7 +269,7 @@ def test_a_description_that_asks_for_a_guide_it_lacks_is_refused(tiny_checkpoint
 
 
 def test_a_draw_names_everything_that_its_pictures_depend_on(guided):
-    model = Generator.from_folder(guided, "cpu")
+    model = load_generator(guided, "cpu")
     plain = Draw.of(model, steps=4)
     others = [
         Draw.of(model, steps=4, guidance_scale=3),

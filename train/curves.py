@@ -22,6 +22,7 @@ from diffdemo.data import SPLITS
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.figures.plots import save_figure
 from diffdemo.generator import Generator
+from diffdemo.loading import exchange_weights, load_generator
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.samplers import SAMPLERS
@@ -134,7 +135,7 @@ def measure(point: Point, generator: Generator, judge: Judge, count: int, floor:
     """The second part of a row: cost and figures of `count` samples, kept in `samples`, and the `floor`'s figures."""
     draw = point.draw
     if generator.info.weights != point.info.weights:
-        generator.load(point.folder)
+        exchange_weights(generator, point.folder)
     began = time.monotonic()
     pictures = draw.pictures(generator, samples / draw.name(generator) / "shards", count)
     seconds = round(time.monotonic() - began, 1)
@@ -232,7 +233,7 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     folder = catalog.find(model, checkpoints)
-    generator = Generator.from_folder(folder, device, precision, compile_network)
+    generator = load_generator(folder, device, precision, compile_network)
     asked = {"spacing": spacing, "guidance_interval": guidance_interval, "guide": guide}
     draw = partial(Draw.of, generator, seed, **asked)
     draws: dict[str, list[Draw]] = {}  # by the column that curves are over

@@ -27,7 +27,7 @@ from diffdemo.checkpoint import (
     write_info,
 )
 from diffdemo.errors import RequestError
-from diffdemo.generator import Generator
+from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import KEY as CLASSIFIER
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.records.quality_curves import TABLES, measured_as, weights_of
@@ -132,7 +132,7 @@ def add_guide(folder: Path, guide: Path, encoding: str) -> None:
     defaults = {name: value for name, value in info.defaults.items() if name not in ("guide", "guidance_interval")}
     write_info(folder / GUIDE, replace(read_info(folder / GUIDE), defaults=defaults))
     write_info(folder, replace(of, files=of.files | {GUIDE_CONFIG: sha256(folder / GUIDE_CONFIG)}))
-    Generator.from_folder(folder, "cpu")
+    load_generator(folder, "cpu")
 
 
 def _show_with(folder: Path, shown: dict) -> None:

@@ -16,7 +16,7 @@ from diffdemo.checkpoint import read_info, write_info, write_json
 from diffdemo.data import IMAGE_SHAPE, SPLITS
 from diffdemo.data.pictures import find_pictures, read_pictures
 from diffdemo.errors import RequestError, TrainingError
-from diffdemo.generator import Generator
+from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import load_classifier
 from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw
 from train.evaluate.inception import Inception
@@ -191,7 +191,7 @@ def main(
         out = out or RUNS / f"{source.stem}-{drawn['sha256'][:12]}"
     else:
         folder = catalog.find(model, checkpoints)
-        generator = Generator.from_folder(folder, device, precision, compile_network)
+        generator = load_generator(folder, device, precision, compile_network)
         draw = Draw.of(
             generator,
             seed,

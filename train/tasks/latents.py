@@ -20,9 +20,9 @@ from diffdemo.checkpoint import (
 from diffdemo.data import Dataset
 from diffdemo.data.pixels import to_pixels
 from diffdemo.errors import CheckpointError
-from diffdemo.generator import Generator
 from diffdemo.latent.map import make_map, save_map
 from diffdemo.latent.space import measure
+from diffdemo.loading import generator_for
 from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.process.schedule import NoiseSchedule
 from diffdemo.registry import spec
@@ -108,7 +108,7 @@ def finish(folder: Path, train_data: Dataset, test_data: Dataset, device: torch.
         network, info = load_network(folder)  # in half precision, as everyone will get it
     info = replace(info, metrics=measure(network.to(device), train_data, test_data))
     write_info(folder, info)
-    save_map(folder, make_map(Generator.for_network(network, info, device), test_data))
+    save_map(folder, make_map(generator_for(network, info, device), test_data))
 
 
 def draw_autoencoder(folder: Path, data: Path) -> None:

@@ -12,6 +12,7 @@ from diffdemo.checkpoint import CheckpointInfo
 from diffdemo.data import Dataset
 from diffdemo.data.pixels import to_images, to_pixels
 from diffdemo.generator import Generator
+from diffdemo.loading import generator_for
 from diffdemo.process.diffusion import add_noise
 from diffdemo.process.samplers import SeededNoise
 
@@ -74,4 +75,4 @@ def draw_summary(folder: Path, network: nn.Module, info: CheckpointInfo, data: D
 def _generator(network: nn.Module, info: CheckpointInfo) -> Generator:
     # a copy, because a generator switches its network to evaluation mode and may move it
     device = next(network.parameters()).device
-    return Generator.for_network(copy.deepcopy(network), info, device)
+    return generator_for(copy.deepcopy(network), info, device)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from diffdemo.loading import load_generator
 from diffdemo import CHECKPOINTS, catalog, validate
 from diffdemo.device import choose_device
 from diffdemo.errors import CheckpointError
@@ -37,7 +38,7 @@ class Shelf:
         models, problems = {}, {}
         for key in SPECS:
             try:
-                models[key] = Generator.from_folder(catalog.find(key, checkpoints), device)
+                models[key] = load_generator(catalog.find(key, checkpoints), device)
             except CheckpointError as error:
                 problems[key] = str(error)
         if not models:
