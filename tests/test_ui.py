@@ -15,6 +15,7 @@ from benchmarks.browser import open_shelf
 from diffdemo import RequestError
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator
+from diffdemo.records.tables import plain
 from diffdemo.ui.page import build
 from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.runs import stream as runs
@@ -124,7 +125,7 @@ def test_a_toast_shows_what_was_typed_as_text():
 
 
 def test_text_from_a_checkpoint_is_no_markdown():
-    assert wiring.plain("[a](b) <i>_x_") == r"\[a\]\(b\) \<i\>\_x\_"
+    assert plain("[a](b) <i>_x_") == r"\[a\]\(b\) \<i\>\_x\_"
 
 
 def unconditional(model: Generator) -> Generator:

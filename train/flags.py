@@ -1,6 +1,7 @@
 """Command-line flags made from dataclasses, so that a setting is named, explained and checked in one place."""
 
 import inspect
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from typing import Annotated, Any, NoReturn, get_args
 import typer
 
 from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
-from train.loop.distributed import launcher
 
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
@@ -99,6 +99,20 @@ def run_app(command: Callable[..., None]) -> None:
 def _fail(sentence: str, code: int) -> NoReturn:
     typer.echo(f"Error: {sentence}", err=True)
     sys.exit(code)
+
+
+def launched() -> int:
+    """How many processes torchrun started for this run; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def launcher() -> list[str]:
+    """The beginning of the command that started this process, up to its module or script."""
+    if launched() == 1:
+        return ["python"]
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    nodes = [f"--nnodes={launched() // local}"] if launched() > local else []
+    return ["torchrun", *nodes, f"--nproc-per-node={local}"]
 
 
 def command_line() -> str:

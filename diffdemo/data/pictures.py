@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffdemo.atomic import write_atomically
-from diffdemo.errors import DataError
+from diffdemo.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,6 +23,18 @@ MAX_SIDE = 16_384  # pixels; the largest phone pictures have about 16,000
 MAX_PIXELS = 150_000_000  # less than where Pillow itself refuses
 TEST_EVERY = 20
 _LIMITS = f"at most {MAX_SIDE:,} a side and {MAX_PIXELS // 10**6} million in all are read."
+
+
+def checked_pictures(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """`images` as one array (N, H, W, 3) uint8, N > 0; raises RequestError if they are something else."""
+    shapes = {np.shape(image) for image in images}
+    if len(shapes) != 1:
+        found = "none" if not shapes else f"sizes {' and '.join(map(str, sorted(shapes)))}"
+        raise RequestError(f"One or more pictures of one size are needed, and there are {found}.")
+    array = np.asarray(images)
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3 or 0 in array.shape:
+        raise RequestError(f"Pictures must be (N, H, W, 3) uint8 and are {array.shape} {array.dtype}.")
+    return array
 
 
 def class_folders(root: Path, leave_out: Sequence[str] = ()) -> list[Path]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diffdemo.data.pictures import checked_pictures
 from diffdemo.errors import RequestError
-from diffdemo.figures.raster import WHITE, checked_pictures, image_grid, write_file
+from diffdemo.figures.raster import WHITE, image_grid, write_file
 from diffdemo.records.run_folder import HISTORY_COLUMNS, history_columns, moving_mean
 
 if TYPE_CHECKING:

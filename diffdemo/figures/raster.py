@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffdemo.atomic import write_atomically
+from diffdemo.data.pictures import checked_pictures
 from diffdemo.errors import RequestError
 
 if TYPE_CHECKING:
@@ -121,18 +122,6 @@ def save_animation(path: str | Path, frames: Sequence[np.ndarray] | np.ndarray, 
     if (suffix := Path(path).suffix.lower()) not in writers:
         raise RequestError(f"An animation is a .gif or an .mp4 file, not {Path(path).name!r}.")
     return writers[suffix](path, frames, **options)
-
-
-def checked_pictures(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """`images` as one array (N, H, W, 3) uint8, N > 0; raises RequestError if they are something else."""
-    shapes = {np.shape(image) for image in images}
-    if len(shapes) != 1:
-        found = "none" if not shapes else f"sizes {' and '.join(map(str, sorted(shapes)))}"
-        raise RequestError(f"One or more pictures of one size are needed, and there are {found}.")
-    array = np.asarray(images)
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3 or 0 in array.shape:
-        raise RequestError(f"Pictures must be (N, H, W, 3) uint8 and are {array.shape} {array.dtype}.")
-    return array
 
 
 def _check_timing(fps: float, hold: float) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diffdemo.data.pictures import checked_pictures
 from diffdemo.errors import RequestError
-from diffdemo.figures.raster import checked_pictures
 
 WHITE, INDIGO = 255.0, np.array([49.0, 46.0, 129.0])
 

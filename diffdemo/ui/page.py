@@ -8,11 +8,14 @@ from pathlib import Path
 import gradio as gr
 
 from diffdemo.errors import DiffdemoError
+from diffdemo.records.tables import plain
 from diffdemo.ui import options
 from diffdemo.ui.api import compare as compare_api
-from diffdemo.ui.api import endpoint as api
+from diffdemo.ui.api import generate as generate_api
 from diffdemo.ui.api import latent as latent_api
+from diffdemo.ui.api import nearest as nearest_api
 from diffdemo.ui.api import pictures as pictures_api
+from diffdemo.ui.api import training as training_api
 from diffdemo.ui.parts import nearest, sources, souvenirs, wiring
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.shelf import Shelf
@@ -54,7 +57,7 @@ def build(shelf: Shelf, runs: Path | None = None, data: str | Path = "data") -> 
     with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
         if shelf.problems:
-            sentences = [f"- **{wiring.plain(key)}** {wiring.plain(why)}" for key, why in shelf.problems.items()]
+            sentences = [f"- **{plain(key)}** {plain(why)}" for key, why in shelf.problems.items()]
             gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Generate", id="generate"):
@@ -72,13 +75,13 @@ def build(shelf: Shelf, runs: Path | None = None, data: str | Path = "data") -> 
             with gr.Tab("Training", id="training") as tab:
                 training.connect(tab, tabs, library, training.layout(library))
         tabs.select(None, js=souvenirs.ADDRESS_OF_TAB, **wiring.PRIVATE)
-        api.connect(shelf, recordings)
+        generate_api.connect(shelf, recordings)
         pictures_api.connect(shelf)
         compare_api.connect(shelf)
         if space:
             latent_api.connect(shelf, space)
-        training.connect_api(library)
-        nearest.connect_api(search)
+        training_api.connect(library)
+        nearest_api.connect(search)
     return page.queue(max_size=20)
 
 

@@ -18,6 +18,7 @@ from torch import distributed as dist
 
 from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
+from train.flags import launched
 
 
 @dataclass(frozen=True)
@@ -97,20 +98,6 @@ ALONE = Group()
 def is_first() -> bool:
     """Whether this process is the only one or the first of those that torchrun started."""
     return launched() == 1 or os.environ.get("RANK") == "0"
-
-
-def launched() -> int:
-    """How many processes torchrun started for this run; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-
-
-def launcher() -> list[str]:
-    """The beginning of the command that started this process, up to its module or script."""
-    if launched() == 1:
-        return ["python"]
-    local = int(os.environ["LOCAL_WORLD_SIZE"])
-    nodes = [f"--nnodes={launched() // local}"] if launched() > local else []
-    return ["torchrun", *nodes, f"--nproc-per-node={local}"]
 
 
 def join(device: torch.device) -> Group:

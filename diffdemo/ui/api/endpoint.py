@@ -1,76 +1,16 @@
-"""The page's actions as named endpoints, which return pictures: the viewer's pixels would suit no client."""
+"""What named endpoints are made of. They return pictures: the viewer's pixels would suit no client."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 import gradio as gr
 
 from diffdemo.errors import RequestError
 from diffdemo.ui.parts import wiring
-from diffdemo.ui.runs import reproduce
 from diffdemo.ui.runs.lane import Lane
-from diffdemo.ui.runs.recordings import Recordings
-from diffdemo.ui.runs.settings import FAVOURITE, FIRST_SEED, filled_in, link, start
-from diffdemo.ui.runs.shelf import Shelf
 from diffdemo.ui.runs.stream import shown_steps
 
 SECONDS_BETWEEN_REPORTS = 0.5
-
-
-def connect(shelf: Shelf, recordings: Recordings) -> None:
-    """Add `/generate` and `/save` to the page that is being built.
-
-    `/generate` (model, class_name, steps, seed, n, sampler, guidance, interval, guide) returns a gallery of the
-    finished pictures as PNG files, in the order of their seeds, and the settings with what the run took and how to
-    repeat it. `/save` (format: "png", "gif" or "mp4") returns a file of the client's last `/generate`, made of the
-    frames of that run. Seeds beyond 2^53 must be sent as text; what is left out of the others is the model's own. Wrong
-    settings raise the package's sentence. While a run goes on, the settings alone are sent now and then, so that a
-    client can cancel it.
-    """
-    last = gr.State()
-
-    def run(
-        model,
-        class_name=None,
-        steps=None,
-        seed=None,
-        n=None,
-        sampler=None,
-        guidance=None,
-        interval=None,
-        guide=None,
-    ) -> Iterator[tuple]:
-        with wiring.toasts():
-            asked = filled_in(shelf, model, class_name, steps, sampler, guidance, interval, guide)
-            lane = start(shelf, model, **asked, seed=seed, count=n)
-            for reports in finish([lane]):
-                yield gr.skip(), reports[0], gr.skip()
-            name = uuid.uuid4().hex
-            recordings.keep(name, [lane])
-            again = {"command": reproduce.command(lane, shelf.folder), "link": link(lane)}
-            yield gallery(lane), lane.report() | again, name
-
-    inputs = [
-        text("model", shelf.pick(FAVOURITE)),
-        text("class_name"),
-        value("steps"),
-        text("seed", FIRST_SEED),
-        value("n", 1),
-        text("sampler"),
-        value("guidance"),
-        text("interval"),
-        text("guide"),
-    ]
-    endpoint("generate", run, inputs, [pictures("pictures"), gr.JSON(visible=False, label="settings"), last])
-
-    def save(kind: str, name: str | None) -> str:
-        with wiring.toasts():
-            if name is None:
-                raise RequestError("There is no run to save yet; call /generate first.")
-            return str(recordings.file(name, kind))
-
-    endpoint("save", save, [text("format", "gif"), last], [gr.File(visible=False, label="file")])
 
 
 def text(name: str, default: str | None = None) -> gr.Textbox:

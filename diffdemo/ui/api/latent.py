@@ -27,7 +27,7 @@ def connect(shelf: Shelf, space: LatentSpace) -> None:
     `/place` (picture) returns the same for a picture file, whose t-SNE is None. `/interpolate` (a, b, n) returns n
     pictures on the way from one point to another and a GIF of it, there and back. `/latent_path` (class_name, steps,
     seed, sampler, guidance, interval) returns a sample and the settings with what the run took and "path":
-    [[x, y], ...] on the PCA map, from its noise to the sample. For the rest see `diffdemo.ui.api`.
+    [[x, y], ...] on the PCA map, from its noise to the sample. For the rest see `diffdemo.ui.api.generate`.
     """
     _map(space)
     _point(space)

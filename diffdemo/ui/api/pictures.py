@@ -23,7 +23,7 @@ def connect(shelf: Shelf) -> None:
     `diffdemo.trajectory.Level` has them. `/denoise_from` (picture, model, class_name, t, steps, seed, sampler,
     guidance, interval, guide) returns what the model makes of that x_t and the settings with what the run took; it
     takes at most t + 1 steps. `/classify` (picture, model, draws, seed) returns what `python -m diffdemo classify
-    --json` prints. Pictures may be of any size and kind. For the rest see `diffdemo.ui.api`.
+    --json` prints. Pictures may be of any size and kind. For the rest see `diffdemo.ui.api.generate`.
     """
     _forward(shelf)
     _denoise_from(shelf)

@@ -4,8 +4,8 @@ import gradio as gr
 import numpy as np
 
 from diffdemo.records.quality_curves import FIGURES, LABELS
+from diffdemo.records.tables import plain
 from diffdemo.ui.components.curves import Series, curves, plot
-from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs.stream import SAMPLER_TITLES
 
 # The same in every plot, whichever samplers it has; the next colour is that of real pictures.
@@ -61,4 +61,4 @@ def _in_words(label: str, how: dict[str, str]) -> str:
     if how.get("guidance_scale"):
         parts.append(f"guidance {how['guidance_scale']}")
     parts.append(f"against the data set ({how['reference']}) in the features of the classifier ({how['classifier']})")
-    return f"**Quality over {label}.** {wiring.plain(', '.join(parts))}. A lower distance is better."
+    return f"**Quality over {label}.** {plain(', '.join(parts))}. A lower distance is better."

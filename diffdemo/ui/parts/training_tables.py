@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from diffdemo.records.measured import measured, number
-from diffdemo.ui.parts import wiring
+from diffdemo.records.tables import plain
 
 
 def tables(training: dict, metrics: dict) -> str:
@@ -16,7 +16,7 @@ def tables(training: dict, metrics: dict) -> str:
     for how, rows in groups.items():
         real = any(row[2] for row in rows)
         parts.append(_table(("Quality", "", *(["real pictures"] * real)), [row if real else row[:2] for row in rows]))
-        parts.append(wiring.plain(f"Measured: {how}.") if how else "")
+        parts.append(plain(f"Measured: {how}.") if how else "")
     facts = [(name.replace("_", " "), number(value)) for name, value in earlier(training).items() if value is not None]
     return "\n\n".join([*(parts or [_table(("Quality", ""), [])]), _table(("Training", ""), facts)])
 
@@ -35,5 +35,5 @@ def earlier(training: dict, before: str = "") -> dict:
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     if not rows:
         return f"{heads[0]}: nothing has been measured yet."
-    lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *([wiring.plain(cell) for cell in row] for row in rows)]
+    lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *([plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

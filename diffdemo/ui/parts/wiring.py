@@ -3,7 +3,6 @@
 import html
 import os
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -52,11 +51,6 @@ def toasts() -> Iterator[None]:
         # Toasts render HTML, and the sentence may quote what someone typed.
         sentence = html.escape(str(error), quote=False)
         raise gr.Error(sentence, print_exception=False) from error
-
-
-def plain(text: str) -> str:
-    """Text from a file or a visitor, escaped so that Markdown shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+|$~!&-])", r"\\\1", text)
 
 
 def reading(*expressions: str) -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
+from diffdemo.records.tables import plain
 from diffdemo import CHECKPOINTS, validate
 from diffdemo.measure.difference import compare
 from diffdemo.errors import RequestError
 from diffdemo.records.measured import measured, number
 from diffdemo.records.quality_curves import FIGURES, measured_as, measured_at
 from diffdemo.figures.raster import image_grid
-from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs.lane import Lane
 from diffdemo.ui.runs.recordings import finished
 from diffdemo.ui.runs.stream import MOST_IMAGES
@@ -80,7 +80,7 @@ def _quality(lanes: Sequence[Lane], checkpoints: Path) -> list[tuple[str, list[s
     figures = [measured(lane.model.info.metrics) for lane in lanes]
     of_checkpoints = _rows([[(figure.title, figure.conditions, figure.text) for figure in own] for own in figures])
     drawn = [next((figure.settings for figure in own if figure.drawn), "-") for own in figures]
-    as_shown = [("*the checkpoint, drawn by*", [wiring.plain(how) for how in drawn])] if {*drawn} - {"-"} else []
+    as_shown = [("*the checkpoint, drawn by*", [plain(how) for how in drawn])] if {*drawn} - {"-"} else []
     return [*of_runs, *as_shown, *of_checkpoints] or [("quality figures", ["-" for _ in lanes])]
 
 
@@ -89,10 +89,10 @@ def _rows(figures: Sequence[list[tuple[str, str, str]]]) -> list[tuple[str, list
     rows: dict[tuple[str, str], list[str]] = {}
     for place, own in enumerate(figures):
         for name, conditions, text in own:
-            rows.setdefault((name, conditions), ["-"] * len(figures))[place] = wiring.plain(text)
+            rows.setdefault((name, conditions), ["-"] * len(figures))[place] = plain(text)
     names = [name for name, _ in rows]
     return [
-        (wiring.plain(f"{name}, {conditions}" if names.count(name) > 1 else name), cells)
+        (plain(f"{name}, {conditions}" if names.count(name) > 1 else name), cells)
         for (name, conditions), cells in rows.items()
     ]
 

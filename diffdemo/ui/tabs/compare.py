@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from diffdemo.records.tables import plain
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.parts import souvenirs, wiring
 from diffdemo.ui.runs import compare_link
@@ -133,7 +134,7 @@ def _side(shelf: Shelf, key: str, name: str, sampler: str | None = None) -> Side
     settings = first_settings_of(shelf, key)
     with gr.Group(elem_classes="side", visible=name in NAMES[:FEWEST]) as group:
         model = gr.Radio(shelf.choices(), value=key, label=f"{name}: Model", elem_classes="queue-place")
-        note = gr.Markdown(wiring.plain(about(shelf[key])), elem_classes="about")
+        note = gr.Markdown(plain(about(shelf[key])), elem_classes="about")
         chosen = gr.Radio(wiring.SAMPLER_CHOICES, value=sampler or settings["sampler"], label=f"{name}: Sampler")
         of_run = wiring.steps_and_guidance(settings, shelf[key], f"{name}: ")
     return Side(group, model, note, chosen, *of_run)
@@ -157,7 +158,7 @@ def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
 def _follow(shelf: Shelf, key: str, steps, sampler, guidance, interval, guide) -> list:
     """Updates of one run's settings that belong to its model, in the order of `Side.follow`."""
     guided = wiring.guidance_updates(shelf[key], guidance, interval, guide)
-    return [wiring.plain(about(shelf[key])), steps, sampler, *guided]
+    return [plain(about(shelf[key])), steps, sampler, *guided]
 
 
 def _size(runs: int) -> list:

@@ -9,6 +9,7 @@ import torch
 
 from diffdemo import validate
 from diffdemo.errors import RequestError
+from diffdemo.records.tables import plain
 from diffdemo.trajectory import Trajectory, curves
 from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import pack, viewer
@@ -83,7 +84,7 @@ def layout(shelf: Shelf) -> Controls:
         with gr.Column(elem_classes="settings"):
             source = sources.layout("forward")
             model = gr.Radio(shelf.choices(), value=key, label="Model", elem_classes="queue-place")
-            note = gr.Markdown(wiring.plain(about(shelf[key])), elem_classes="about")
+            note = gr.Markdown(plain(about(shelf[key])), elem_classes="about")
             toward = gr.Radio(shelf.classes(key), value=first["class_name"], label="Toward", visible=has_classes)
             sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
             steps, *guided = wiring.steps_and_guidance(first, shelf[key])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from diffdemo.records.tables import plain
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.parts import nearest, souvenirs, wiring
 from diffdemo.ui.runs.examples import Example, examples
@@ -101,7 +102,7 @@ def layout(shelf: Shelf, search: nearest.Search) -> Controls:
             view = viewer("Generated pictures, step by step", "generate-viewer")
         with gr.Column(elem_classes="settings"):
             radio = gr.Radio(shelf.choices(), value=key, label="Model", elem_classes="queue-place")
-            note = gr.Markdown(wiring.plain(about(model)), elem_classes="about")
+            note = gr.Markdown(plain(about(model)), elem_classes="about")
             classes = gr.Radio(shelf.classes(key), value=first["class_name"], label="Class", visible=has_classes)
             sampler = gr.Radio(
                 wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler", info=wiring.SAMPLER_INFO
@@ -136,7 +137,7 @@ def shown_with(shelf: Shelf, model: str, class_name: str, steps, sampler, guidan
     of, usual = shelf[model], first_settings_of(shelf, model)
     guided = wiring.guidance_updates(of, guidance, interval or usual["interval"], guide or usual["guide"])
     classes = gr.update(choices=shelf.classes(model), value=class_name, visible=bool(of.classes))
-    return [wiring.plain(about(of)), classes, steps, sampler, *guided]
+    return [plain(about(of)), classes, steps, sampler, *guided]
 
 
 def first_run(shelf: Shelf, recordings: Recordings) -> tuple:

@@ -9,6 +9,7 @@ import numpy as np
 
 from diffdemo import validate
 from diffdemo.errors import CheckpointError
+from diffdemo.records.tables import plain
 from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.parts import latent_views as views
@@ -84,7 +85,7 @@ def add(shelf: Shelf, stops: Stops, data: str | Path = "data") -> LatentSpace | 
         try:
             space = LatentSpace.open(shelf, data)
         except CheckpointError as error:
-            gr.Markdown(wiring.plain(str(error)), elem_classes="problems")
+            gr.Markdown(plain(str(error)), elem_classes="problems")
             return None
         connect(tab, shelf, space, stops, layout(shelf, space))
         return space
@@ -105,7 +106,7 @@ def layout(shelf: Shelf, space: LatentSpace) -> Controls:
                 with gr.Column(elem_classes="latent-point", min_width=0):
                     point = block("latent_point", "The chosen point", "latent-point")
                     absent = gr.Markdown(
-                        wiring.plain(f"The originals are not here; they are of {space.map.source}."),
+                        plain(f"The originals are not here; they are of {space.map.source}."),
                         elem_classes="about queue-place absent",
                         visible=False,
                     )
@@ -113,7 +114,7 @@ def layout(shelf: Shelf, space: LatentSpace) -> Controls:
                 way = viewer("A sample on its way through the latent space", "latent-viewer")
                 way.visible = possible
             if not possible:
-                gr.Markdown(wiring.plain(space.pathless), elem_classes="problems")
+                gr.Markdown(plain(space.pathless), elem_classes="problems")
             strip = block("latent_strip", "Pictures between A and B", "latent-strip")
             with gr.Row(elem_classes="chips"):
                 gr.HTML("Save the way from A to B", elem_classes="chips-label", apply_default_css=False)

@@ -11,7 +11,7 @@ from diffdemo import validate
 from diffdemo.errors import DiffdemoError, RequestError
 from diffdemo.records.commands import install_command
 from diffdemo.records.run_folder import HISTORY_COLUMNS, Moment, Progress, Record, moving_mean, runs
-from diffdemo.ui.api.endpoint import text
+from diffdemo.records.tables import plain
 from diffdemo.ui.components.curves import Series, curves, plot, remark
 from diffdemo.ui.components.moments import moment, moments, timeline
 from diffdemo.ui.parts import quality, wiring
@@ -152,7 +152,7 @@ def in_words(progress: Progress, reached: dict) -> str:
 def on_display(name: str, record: Record) -> tuple:
     """What the tab shows of a record, in the order of `Controls.outputs`."""
     known, found = facts(record), record.moments()
-    notes = [wiring.plain(sentence) for sentence in known["problems"]]
+    notes = [plain(sentence) for sentence in known["problems"]]
     if known["state"] != CHECKPOINT:
         notes.insert(0, in_words(record.progress(), record.reached()))
     shown = timeline(name, [at.label for at in found], _files(found[-1]) if found else [])
@@ -202,18 +202,6 @@ def connect(tab: gr.Tab, tabs: gr.Tabs, library: Library, controls: Controls) ->
     controls.chosen.input(look, [controls.chosen, seen], outputs, trigger_mode="always_last", **quiet)
     tabs.select(watch_while_open, outputs=timer, **quiet)
     wiring.answer_newest(controls.moments, "input", pictures_of, [controls.chosen], controls.moments, **quiet)
-
-
-def connect_api(library: Library) -> None:
-    """Add `/training` (name) to the page that is being built: see `facts`; names are a checkpoint's or "runs/..."."""
-
-    def training(name: str) -> dict:
-        with wiring.toasts():
-            return facts(library[name]) | {"names": list(library.records())}
-
-    inputs, outputs = [text("name", library.first)], [gr.JSON(visible=False, label="facts")]
-    # Beside the queue of runs, because it only reads.
-    gr.Button(visible=False).click(training, inputs, outputs, api_name="training", concurrency_limit=None)
 
 
 def _minute(record: Record) -> int | None:
