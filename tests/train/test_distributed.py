@@ -14,12 +14,12 @@ from diffdemo.errors import TrainingError
 from train.loop.randomness import DataOrder
 from train.loop.trainer import Trainer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def torchrun(*arguments: object) -> subprocess.CompletedProcess:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launcher, "-m", "tests.distributed_helpers", *map(str, arguments)]
+    command = [*launcher, "-m", "tests.support.distributed_helpers", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 

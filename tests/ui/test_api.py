@@ -182,7 +182,7 @@ def test_a_taken_port_is_one_sentence(tiny_checkpoints, client):
 
 
 def test_app_py_exits_with_one_line_and_a_code(tmp_path):
-    app = Path(__file__).parent.parent / "app.py"
+    app = Path(__file__).parents[2] / "app.py"
     command = [sys.executable, str(app), "--checkpoints", str(tmp_path)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 1

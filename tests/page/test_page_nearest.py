@@ -6,11 +6,11 @@ import threading
 import gradio as gr
 import numpy as np
 import pytest
+from classifiers import save_classifier
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from page_helpers import fill, run
 from PIL import Image
-from test_nearest import save_classifier
 
 from benchmarks.browser import open_shelf, served
 from diffdemo.data import load_dataset, make_toy_dataset

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from train.flags import run_command
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class Script:

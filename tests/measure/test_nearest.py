@@ -1,20 +1,16 @@
 """python -m diffdemo nearest: is a picture a copy of a training picture?"""
 
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
-import torch
+from classifiers import save_classifier
 from cli_helpers import complaint
 from PIL import Image
 
 from diffdemo.__main__ import main
-from diffdemo.checkpoint import parameter_count, save_checkpoint
-from diffdemo.data import CIFAR10_CLASSES, load_dataset, make_toy_dataset
-from diffdemo.measure.classifier import ClassifierInfo
+from diffdemo.data import load_dataset, make_toy_dataset
 from diffdemo.measure.nearest import TrainingPictures, Usual
-from diffdemo.models.classifier import Classifier, ClassifierConfig
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +23,6 @@ def copy(toy, tmp_path):
     """The file of a training picture."""
     Image.fromarray(load_dataset(toy, "train").images[17]).save(path := tmp_path / "copy.png")
     return path
-
-
-def save_classifier(folder):
-    torch.manual_seed(0)
-    network = Classifier(config := ClassifierConfig((8, 16)))
-    info = ClassifierInfo(asdict(config), CIFAR10_CLASSES, parameter_count(network))
-    save_checkpoint(folder, info, network.state_dict())
 
 
 @pytest.mark.parametrize("by", ["pixels", "features"])

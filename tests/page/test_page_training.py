@@ -12,7 +12,7 @@ import pytest
 from gradio_client import Client
 from PIL import Image
 from playwright.sync_api import Page
-from test_training_log import write_run
+from run_folders import write_run
 
 from benchmarks.browser import open_shelf, served
 from diffdemo.errors import RequestError

@@ -10,7 +10,7 @@ import torch
 from diffdemo.__main__ import main
 
 COMMAND = [sys.executable, "-m", "diffdemo"]
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
