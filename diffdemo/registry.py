@@ -19,6 +19,7 @@ class ModelSpec:
     Attributes:
         key: its name on the command line, in the API and under `checkpoints/`.
         title: its name for people.
+        what: what sets it apart from the others, in a few words.
         space: "pixels" or "latents": what it denoises.
         classes: names of the classes it is conditioned on; empty if unconditional.
         config_type: dataclass of its settings.
@@ -26,11 +27,13 @@ class ModelSpec:
         reference: the reference configuration.
         small: what differs from it in the configuration that two CPU cores can train.
         tiny: what differs from it in the smallest that is still the architecture, to see in seconds that all works.
+        recipe: flags of its training script that the reference configuration changes, where they are not named.
         prediction: what the reference predicts, see `diffdemo.process.diffusion.PREDICTIONS`.
     """
 
     key: str
     title: str
+    what: str
     space: str
     classes: tuple[str, ...]
     config_type: type
@@ -38,6 +41,7 @@ class ModelSpec:
     reference: Mapping[str, object]
     small: Mapping[str, object]
     tiny: Mapping[str, object]
+    recipe: Mapping[str, object]
     prediction: str = "noise"
 
     def configure(self, size: str = "reference", **overrides) -> object:
@@ -49,77 +53,125 @@ class ModelSpec:
 
 
 # On a CPU, patches of 2x2 pixels and few channels give the most pictures, and so the best ones, per minute.
-_SMALL = {"channels": (64, 128, 128), "patch_size": 2, "time_embedding_dim": 256}
-_TINY = {"channels": (16, 16), "blocks_per_level": 1, "patch_size": 2, "time_embedding_dim": 32, "num_heads": 2}
-_REFERENCE = {"channels": (96, 192, 192), "blocks_per_level": 2, "time_embedding_dim": 1024}
-_ATTENTION = {"attention_levels": (1, 2), "middle_attention": True, "num_heads": 4}
-# 32.6 M parameters. Attention is where the picture is 16x16, on the way up; from 4x4 the way up begins with 8x8.
-_DDPM = {"channels": (96, 192, 384, 384), "blocks_per_level": 1, "time_embedding_dim": 832, "dropout": 0.1}
-_DDPM |= {"attention_levels": (1,), "attention_side": "up", "num_heads": 8, "decode_bottom": False}
-_MULTIHEAD = {"channels": (64, 128, 256, 512), "blocks_per_level": 1, "time_embedding_dim": 256}
-_MULTIHEAD |= {"attention_levels": (1, 2), "num_heads": 4}
-_PATCH = {"channels": (96, 192, 384), "patch_sizes": (1, 2, 2), "num_classes": 2, "time_embedding_dim": 512}
-_PATCH_SMALL = {"channels": (64, 128, 256), "patch_sizes": (2, 2, 2), "refine_channels": 16, "refine_blocks": 1}
-_PATCH_SMALL |= {"time_embedding_dim": 256}
-_PATCH_TINY = {"channels": (8, 16), "patch_sizes": (4, 2), "refine_channels": 8, "refine_blocks": 1}
-_PATCH_TINY |= {"time_embedding_dim": 32, "num_heads": 2}
+_SMALL_UNET = {"channels": (64, 128, 128), "patch_size": 2, "time_embedding_dim": 256}
+_TINY_UNET = {"channels": (16, 16), "blocks_per_level": 1, "patch_size": 2, "time_embedding_dim": 32, "num_heads": 2}
+# The classic recipe of Ho et al. 2020; the averages warm up, so that 0.9999 does no harm to a short run.
+_CLASSIC = {"prediction": "noise", "noise_levels": "uniform", "ema_decay": 0.9999}
 
-_LATENT = {"autoencoder": {}, "hidden": (256, 512, 256), "num_classes": 2}
-_LATENT_SMALL = {"channels": (32, 128, 192), "blocks_per_level": 1, "patch_size": 2, "linear_path": True}
-_LATENT_TINY = {"channels": (8, 16), "blocks_per_level": 1, "patch_size": 4, "linear_path": True, "latent_dim": 16}
-
-
-def _latent_diffusion() -> ModelSpec:
-    small, tiny = (
-        {"autoencoder": _LATENT_SMALL},
-        {"autoencoder": _LATENT_TINY, "hidden": (32, 48, 32), "embedding_dim": 32},
-    )
-    return ModelSpec(
-        "latent_diffusion",
-        "Latent diffusion",
-        "latents",
-        ("cat", "dog"),
-        LatentDiffusionConfig,
-        LatentDiffusion,
-        _LATENT,
-        small,
-        tiny,
-    )
-
-
-def _patch_unet() -> ModelSpec:
-    classes = ("cat", "dog")
-    return ModelSpec(
-        "patch_unet",
-        "Patch UNet",
-        "pixels",
-        classes,
-        PatchUNetConfig,
-        PatchUNet,
-        _PATCH,
-        _PATCH_SMALL,
-        _PATCH_TINY,
-        "clean",
-    )
-
-
-def _unet(key: str, title: str, classes: tuple[str, ...], reference: dict, small: dict) -> ModelSpec:
-    shared = {"num_classes": len(classes)}
-    tiny = _TINY | ({"attention_levels": (1,)} if reference.get("attention_levels") else {})
-    return ModelSpec(key, title, "pixels", classes, UNetConfig, UNet, reference | shared, small, tiny)
-
-
-SPECS: dict[str, ModelSpec] = {
-    spec.key: spec
-    for spec in (
-        _unet("simple_unet", "Simple UNet", CIFAR10_CLASSES, _REFERENCE, _SMALL),
-        _unet("attention_unet", "Attention UNet", CIFAR10_CLASSES, _REFERENCE | _ATTENTION, _SMALL),
-        _unet("ddpm_unet", "DDPM UNet", (), _DDPM, _SMALL | {"blocks_per_level": 2, "dropout": 0.0}),
-        _unet("multihead_unet", "Multi-head UNet", (), _MULTIHEAD, _SMALL | {"channels": (64, 128, 128, 128)}),
-        _patch_unet(),
-        _latent_diffusion(),
-    )
-}
+_TABLE = (
+    ModelSpec(
+        key="simple_unet",
+        title="Simple UNet",
+        what="plain UNet, no attention",
+        space="pixels",
+        classes=CIFAR10_CLASSES,
+        config_type=UNetConfig,
+        build=UNet,
+        reference={"channels": (96, 192, 192), "blocks_per_level": 2, "time_embedding_dim": 1024, "num_classes": 10},
+        small=_SMALL_UNET,
+        tiny=_TINY_UNET,
+        recipe=_CLASSIC | {"batch_size": 200, "lr": 3e-4, "patience": 10, "epochs": 200},
+    ),
+    ModelSpec(
+        key="attention_unet",
+        title="Attention UNet",
+        what="the same with attention",
+        space="pixels",
+        classes=CIFAR10_CLASSES,
+        config_type=UNetConfig,
+        build=UNet,
+        reference={
+            **{"channels": (96, 192, 192), "blocks_per_level": 2, "time_embedding_dim": 1024, "num_classes": 10},
+            **{"attention_levels": (1, 2), "middle_attention": True, "num_heads": 4},
+        },
+        small=_SMALL_UNET,
+        tiny=_TINY_UNET | {"attention_levels": (1,)},
+        recipe=_CLASSIC | {"batch_size": 200, "lr": 3e-4, "patience": 10, "epochs": 50},
+    ),
+    # 32.6 M parameters. Attention is where the picture is 16x16, on the way up; from 4x4 the way up begins with 8x8.
+    ModelSpec(
+        key="ddpm_unet",
+        title="DDPM UNet",
+        what="after Ho et al. 2020",
+        space="pixels",
+        classes=(),
+        config_type=UNetConfig,
+        build=UNet,
+        reference={
+            **{"channels": (96, 192, 384, 384), "blocks_per_level": 1, "time_embedding_dim": 832, "dropout": 0.1},
+            **{"attention_levels": (1,), "attention_side": "up", "num_heads": 8, "decode_bottom": False},
+            "num_classes": 0,
+        },
+        small=_SMALL_UNET | {"blocks_per_level": 2, "dropout": 0.0},
+        tiny=_TINY_UNET | {"attention_levels": (1,)},
+        recipe=_CLASSIC | {"batch_size": 32, "accumulate": 4, "lr": 2e-4, "clip_norm": 1.0, "epochs": 600},
+    ),
+    ModelSpec(
+        key="multihead_unet",
+        title="Multi-head UNet",
+        what="depth, attention and heads are settings",
+        space="pixels",
+        classes=(),
+        config_type=UNetConfig,
+        build=UNet,
+        reference={
+            **{"channels": (64, 128, 256, 512), "blocks_per_level": 1, "time_embedding_dim": 256},
+            **{"attention_levels": (1, 2), "num_heads": 4, "num_classes": 0},
+        },
+        small=_SMALL_UNET | {"channels": (64, 128, 128, 128)},
+        tiny=_TINY_UNET | {"attention_levels": (1,)},
+        recipe=_CLASSIC | {"batch_size": 128, "lr": 2e-4, "epochs": 200},
+    ),
+    ModelSpec(
+        key="patch_unet",
+        title="Patch UNet",
+        what="patches for pooling, linear attention",
+        space="pixels",
+        classes=("cat", "dog"),
+        config_type=PatchUNetConfig,
+        build=PatchUNet,
+        reference={
+            **{"channels": (96, 192, 384), "patch_sizes": (1, 2, 2), "time_embedding_dim": 512, "num_classes": 2},
+        },
+        small={
+            **{"channels": (64, 128, 256), "patch_sizes": (2, 2, 2), "time_embedding_dim": 256},
+            **{"refine_channels": 16, "refine_blocks": 1},
+        },
+        tiny={
+            **{"channels": (8, 16), "patch_sizes": (4, 2), "time_embedding_dim": 32, "num_heads": 2},
+            **{"refine_channels": 8, "refine_blocks": 1},
+        },
+        prediction="clean",
+        # Warm-up and cosine over 100 epochs of the cats and dogs of CIFAR-10, about a million pictures.
+        recipe={
+            **{"warmup_images": 100_000, "decay": "cosine", "decay_start": 0.1, "epochs": 100},
+            **{"batch_size": 64, "lr": 1.5e-4, "weight_decay": 0.02},
+        },
+    ),
+    ModelSpec(
+        key="latent_diffusion",
+        title="Latent diffusion",
+        what="denoises an autoencoder's 128 numbers",
+        space="latents",
+        classes=("cat", "dog"),
+        config_type=LatentDiffusionConfig,
+        build=LatentDiffusion,
+        reference={"autoencoder": {}, "hidden": (256, 512, 256), "num_classes": 2},
+        small={
+            "autoencoder": {
+                **{"channels": (32, 128, 192), "blocks_per_level": 1, "patch_size": 2, "linear_path": True},
+            },
+        },
+        tiny={
+            "autoencoder": {
+                **{"channels": (8, 16), "blocks_per_level": 1, "patch_size": 4, "linear_path": True, "latent_dim": 16},
+            },
+            **{"hidden": (32, 48, 32), "embedding_dim": 32},
+        },
+        recipe={"ema_decay": 0.9999, "batch_size": 128, "epochs": 500},
+    ),
+)
+SPECS: dict[str, ModelSpec] = {spec.key: spec for spec in _TABLE}
 
 
 def spec(key: str) -> ModelSpec:

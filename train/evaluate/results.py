@@ -24,14 +24,6 @@ from train.evaluate.report import RESULT
 PAGES = ("README.md", "docs/results.md")
 WAYS_OF_GUIDING, PAIR_STUDY = "docs/guidance.csv", "docs/simple_vs_attention.csv"
 _MARKED = re.compile(r"(<!-- ([a-z-]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
-WHAT = {
-    "simple_unet": "plain UNet, no attention",
-    "attention_unet": "the same with attention",
-    "ddpm_unet": "after Ho et al. 2020",
-    "multihead_unet": "depth, attention and heads are settings",
-    "patch_unet": "patches for pooling, linear attention",
-    "latent_diffusion": "denoises an autoencoder's 128 numbers",
-}
 
 
 def filled_in(text: str, root: Path) -> str:
@@ -61,7 +53,9 @@ def _shown(root: Path) -> str:
         distance = f"{result['figures']['frechet_distance']:.2f}" if result else "not measured"
         agreement = _percent(result["figures"]["class_agreement"]) if result else ""
         picture = f"![{key}](docs/models/{key}.png)"
-        rows.append((f"`{key}`", WHAT[key], _draws(info), _millions(info.parameters), picture, distance, agreement))
+        rows.append(
+            (f"`{key}`", info.spec.what, _draws(info), _millions(info.parameters), picture, distance, agreement)
+        )
     head = ("model", "what it is", "draws", "parameters", "seeds 0 to 3", "Fréchet distance", "right class")
     return markdown(head, rows, numbers=(3, 5, 6))
 
