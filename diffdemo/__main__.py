@@ -9,12 +9,11 @@ import typer
 
 import diffdemo
 from diffdemo import validate
+from diffdemo.cli.errors import STOPPED, UsageError, complain, exit_code, sentence
 from diffdemo.errors import DiffdemoError, RequestError
 
 PROGRAM = "python -m diffdemo"
 DEFAULT_OUT = "sample.png"
-STOPPED = 130  # what a shell expects of a program that Ctrl-C ended
-UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
 app = typer.Typer(
     add_completion=False,
@@ -288,22 +287,17 @@ def main(arguments: list[str] | None = None) -> int:
     """
     try:
         code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
-    except UsageError as error:
-        command = error.ctx.command_path if error.ctx else PROGRAM
-        return _complain(f"{error.format_message().rstrip('.')}; see {command} --help.", 2)
-    except DiffdemoError as error:
-        is_request = isinstance(error, RequestError) and not isinstance(error.__cause__, OSError)
-        return _complain(str(error), 2 if is_request else 1)
-    except OSError as error:
-        return _complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", 1)
+    except (UsageError, DiffdemoError, OSError) as error:
+        command = error.ctx.command_path if getattr(error, "ctx", None) else PROGRAM
+        return complain(sentence(error, f"{command} --help"), exit_code(error))
     if code == STOPPED:
-        return _complain("Stopped by Ctrl-C; no file was left unfinished.", STOPPED)
+        return complain("Stopped by Ctrl-C; no file was left unfinished.", STOPPED)
     return code or 0
 
 
-def _complain(sentence: str, code: int) -> int:
-    print(f"Error: {sentence}", file=sys.stderr)
-    return code
+def console() -> None:
+    """The command `diffdemo`, where the package is installed."""
+    sys.exit(main())
 
 
 def _table(models: list[dict]) -> str:
@@ -333,4 +327,4 @@ def _cell(value: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

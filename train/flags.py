@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
-from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
-
-UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
+from diffdemo.cli.errors import UsageError, exit_code, fail, sentence
+from diffdemo.errors import DiffdemoError, TrainingError
 
 
 def flag(default: Any, text: str, unnamed: str = "", may_be_empty: bool = False) -> Any:
@@ -77,28 +76,13 @@ def run_command(main: Callable[..., None], *groups: type) -> None:
 
 
 def run_app(command: Callable[..., None]) -> None:
-    """Run a command whose parameters are typer's.
-
-    Whatever a user can get wrong becomes one sentence on stderr and exit code 2, trouble with files exit code 1, Ctrl-C
-    exit code 130.
-    """
+    """Run a command whose parameters are typer's; whatever goes wrong is one sentence, see `diffdemo.cli.errors`."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(command)
     try:
         app(args=sys.argv[1:], prog_name=f"python -m {_module_name()}", standalone_mode=False)
-    except UsageError as error:
-        _fail(f"{error.format_message().rstrip('.?')}; python -m {_module_name()} --help lists the flags.", 2)
-    except Interrupted as error:
-        _fail(str(error), 130)
-    except DiffdemoError as error:
-        _fail(str(error), 2)
-    except OSError as error:
-        _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", 1)
-
-
-def _fail(sentence: str, code: int) -> NoReturn:
-    typer.echo(f"Error: {sentence}", err=True)
-    sys.exit(code)
+    except (UsageError, DiffdemoError, OSError) as error:
+        fail(sentence(error, f"python -m {_module_name()} --help"), exit_code(error))
 
 
 def launched() -> int:

@@ -106,7 +106,7 @@ def draw(
     """
     from diffdemo.generator import BATCH
 
-    steps = validate.steps(settings.get("steps", model.info.defaults["steps"]))
+    steps = validate.steps(settings.get("steps", model.info.defaults["steps"]), model.info.schedule.steps)
     shown = set(np.linspace(0, steps, min(steps + 1, MAX_FRAMES)).round().astype(int).tolist())
     batches = [seeds[start : start + BATCH] for start in range(0, len(seeds), BATCH)]
     images, frames = [], []

@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ class Inception:
             self.hash = sha256(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
             # pytorch-fid takes its weights from one address only, and would unpickle whatever comes from there
-            with mock.patch.object(inception, "load_state_dict_from_url", lambda *_, **__: state):
+            with _taken_from(inception, state):
                 self.network = inception.InceptionV3().eval().to(self.device)
         except OSError as error:
             raise TrainingError(f"{path} cannot be read: {error.strerror or error}; {INSTEAD}.") from error
@@ -98,6 +98,17 @@ def _standard_weights(url: str) -> Path:
                 f"The FID needs pytorch-fid's Inception weights, and they cannot be downloaded ({reason}); {INSTEAD}."
             ) from error
     return path
+
+
+@contextlib.contextmanager
+def _taken_from(inception: ModuleType, state: dict) -> Iterator[None]:
+    """Let pytorch-fid's module find these weights wherever it looks for its own."""
+    before = inception.load_state_dict_from_url
+    inception.load_state_dict_from_url = lambda *_, **__: state
+    try:
+        yield
+    finally:
+        inception.load_state_dict_from_url = before
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ class Lane:
         asked = model.request(
             class_name or ANY,
             # of the page's fields, one that was emptied has None; only the last two may be left out
-            steps=validate.steps(steps),
+            steps=validate.steps(steps, model.diffusion.schedule.steps),
             sampler=validate.choice("sampler", sampler, list(SAMPLER_TITLES)),
             guidance_scale=validate.real_number("guidance", guidance, 0, validate.MAX_GUIDANCE),
             guidance_interval=interval or None,

@@ -124,7 +124,7 @@ def start(
     """
     trajectory = path(shelf, picture, model, seed)
     t = trajectory.level(t).t
-    steps = min(validate.steps(steps), t + 1)
+    steps = min(validate.steps(steps, shelf[model].diffusion.schedule.steps), t + 1)
     seeds = validate.seeds(seed)
     settings = (class_name, steps, sampler, guidance, interval, guide)
     lane = Lane.start(shelf[model], *settings, seeds=seeds, prefix=f"From t = {t}: ")

@@ -1,0 +1,44 @@
+"""What a command ends with when something is wrong: one sentence on stderr, and one policy for exit codes."""
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from diffdemo.errors import CheckpointError, DataError, DiffdemoError, Interrupted
+
+CANNOT_USE, NO_SENSE, STOPPED = 1, 2, 130  # the last is what a shell expects of a program that Ctrl-C ended
+UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
+
+
+def exit_code(error: Exception) -> int:
+    """2 for a request that makes no sense, 1 for a checkpoint, data or file that cannot be used, 130 after Ctrl-C."""
+    if isinstance(error, Interrupted):
+        return STOPPED
+    cannot_use = isinstance(error, (CheckpointError, DataError, OSError)) or isinstance(error.__cause__, OSError)
+    return CANNOT_USE if cannot_use else NO_SENSE
+
+
+def sentence(error: Exception, help_command: str) -> str:
+    """The sentence that says what was wrong.
+
+    Args:
+        error: a usage error of typer's, a DiffdemoError or an OSError.
+        help_command: what to type to see which flags there are.
+    """
+    if isinstance(error, UsageError):
+        return f"{error.format_message().rstrip('.?')}; see {help_command}."
+    if isinstance(error, DiffdemoError):
+        return str(error)
+    return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+
+
+def complain(text: str, code: int) -> int:
+    """Print the sentence on stderr and return the code."""
+    print(f"Error: {text}", file=sys.stderr)
+    return code
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """Print the sentence on stderr and end the process with the code."""
+    sys.exit(complain(text, code))
