@@ -28,11 +28,11 @@ class Example:
 
 
 EXAMPLES = (
-    Example("Ships in 16 steps", "attention_unet", "ship", 16, "dpmpp", 2.5, 2),
+    Example("Ships in 16 steps", "attention_unet", "ship", 16, "dpmpp", 2.0, 2),
     Example("The same without guidance", "attention_unet", "ship", 16, "dpmpp", 1.0, 2),
     Example("Far too much of it", "attention_unet", "ship", 16, "dpmpp", 8.0, 2, interval=EVERYWHERE),
-    Example("In only three steps", "attention_unet", "ship", 3, "dpmpp", 2.5, 2),
-    Example("DDPM: new noise in every step", "attention_unet", "ship", 100, "ddpm", 2.5, 2),
+    Example("In only three steps", "attention_unet", "ship", 3, "dpmpp", 2.0, 2),
+    Example("DDPM: new noise in every step", "attention_unet", "ship", 100, "ddpm", 2.0, 2),
     Example("Cats from 128 numbers", "latent_diffusion", "cat", 50, "dpmpp", 4.0, 0),
 )
 
