@@ -56,7 +56,7 @@ def test_an_autoencoder_killed_at_a_random_moment_resumes_to_the_same_bits(toy, 
 
 
 def test_a_denoiser_killed_at_a_random_moment_resumes_to_the_same_bits(toy, autoencoder, tmp_path):
-    flags = [*TINY, "--autoencoder", autoencoder, "--batch-size", 8, "--images", 8_000]
+    flags = [*TINY, "--autoencoder", autoencoder, "--batch-size", 8, "--images", 8_000, "--shifted-latents", 1]
     out = LATENT.kill_and_resume(toy, tmp_path, *flags)
     assert f"python -m diffdemo sample --model {tmp_path / 'killed'} --class cat" in out
 
@@ -190,6 +190,8 @@ def test_both_start_from_shipped_weights(toy, autoencoder, latent_diffusion, tmp
         (LATENT, "--autoencoder {simple}", "holds a simple_unet; --autoencoder must name a run of train.autoencoder"),
         (LATENT, "--autoencoder {latent} --hidden 8,,8", "--hidden must be widths such as 64,128,128, not '8,,8'"),
         (LATENT, "--autoencoder {latent} --prediction edm", "--prediction edm supposes pictures"),
+        (LATENT, "--autoencoder {latent} --shifted-latents -1", "--shifted-latents must be from 0 to 100, not -1"),
+        (LATENT, "--autoencoder {latent} --shift 17", "--shift must be from 0 to 16, not 17"),
         (LATENT, "--init-from {latent} --hidden 8,8", "--hidden is decided by the weights in"),
         (LATENT, "--resume", "There is no run to resume in"),
     ],
@@ -322,6 +324,23 @@ def test_the_latents_are_of_the_pictures_and_of_their_mirror_images(toy, autoenc
     assert np.allclose(
         data.latents[:1], diffdemo.load(str(autoencoder), device="cpu").encode(test.images[:1]), atol=1e-4
     )
+
+
+def test_latents_of_shifted_pictures_come_after_the_others_and_depend_on_the_seed(toy, autoencoder):
+    network, _ = load_network(autoencoder)
+    _, test = create_cat_dog_dataset(toy)
+    plain, more = raw_latents(network, test), raw_latents(network, test, shifts=2, most=2)
+    assert more.shape == (120, 16) and torch.equal(more[:40], plain)
+    for part in more[40:].split(40):
+        moved = (part - plain).abs().amax(dim=1) > 1e-3
+        assert 0.8 < moved.float().mean() <= 1  # one shift in 25 is none
+    assert not torch.allclose(more[40:80], more[80:], atol=1e-3)
+    assert torch.equal(raw_latents(network, test, 2, 2), more)
+    assert not torch.allclose(raw_latents(network, test, 2, 2, seed=1)[40:], more[40:], atol=1e-3)
+    assert torch.allclose(raw_latents(network, test, 1, 0)[40:], plain, atol=1e-5)
+    data = latent_dataset(network, test, more)
+    assert len(data) == 120 and data.labels.tolist() == [*test.labels] * 6
+    assert data.source.endswith("and their mirror images, 3 times")
 
 
 def test_widths_are_whole_numbers():
