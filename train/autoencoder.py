@@ -59,7 +59,7 @@ class Options(RunOptions):
     classification_weight: float = flag(5.0, "Of the classification loss.")
     center_weight: float = flag(1.0, "Of the center loss.")
     perceptual_weight: float = flag(
-        0.0,
+        10.0,
         "Of the difference between what a classifier sees in a picture and in its reconstruction; 0 leaves it out, and "
         "so does a --reconstruction-weight of 0.",
     )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffdemo.classifier import load_classifier
-from diffdemo.errors import TrainingError
+from diffdemo.errors import CheckpointError, TrainingError
 from diffdemo.models.classifier import Classifier
 
 
@@ -50,9 +50,13 @@ def load_perceptual_loss(
     """The loss of the classifier in a checkpoint folder, "" being the shipped one, for pictures of this size.
 
     Raises:
-        CheckpointError: there is no classifier, or it is damaged. TrainingError: it looks at other pictures.
+        TrainingError: there is no classifier, it is damaged, or it looks at other pictures.
     """
-    classifier = load_classifier(Path(folder) if folder else None, str(device)).network
+    try:
+        classifier = load_classifier(Path(folder) if folder else None, str(device)).network
+    except CheckpointError as error:
+        reason = str(error).rstrip(".")
+        raise TrainingError(f"{reason}, or add --perceptual-weight 0, which needs no classifier.") from error
     config = classifier.config
     if (config.image_size, config.image_channels) != (image_size, image_channels):
         raise TrainingError(

@@ -11,6 +11,7 @@ _PAIR = _CLASSIC | {"batch_size": 200, "lr": 3e-4, "patience": 10}
 # Warm-up and cosine over 100 epochs of the cats and dogs of CIFAR-10, about a million pictures.
 _PATCH = {"warmup_images": 100_000, "decay": "cosine", "decay_start": 0.1}
 _AUTOENCODER = {"pca_start": False, "shift": 0, "oversample": 1, "all_classes": False, "center_weight": 2.0}
+_AUTOENCODER |= {"perceptual_weight": 0.0}
 
 REFERENCE: dict[str, dict[str, object]] = {
     "simple_unet": _PAIR | {"epochs": 200},
