@@ -25,6 +25,7 @@ from train.loop.run import RunOptions, begin, train
 from train.loop.task import Task
 from train.tasks.augment import shifted
 from train.tasks.latents import KEY, describe, draw_autoencoder, finish, skip
+from train.tasks.perceptual import load_perceptual_loss
 from train.tasks.recipes import reference_recipe
 
 SHAPE = ("latent_dim", "blocks_per_level", "patch_size")
@@ -57,6 +58,12 @@ class Options(RunOptions):
     )
     classification_weight: float = flag(5.0, "Of the classification loss.")
     center_weight: float = flag(1.0, "Of the center loss.")
+    perceptual_weight: float = flag(
+        10.0,
+        "Of the difference between what a classifier sees in a picture and in its reconstruction; 0 leaves it out, and "
+        "so does a --reconstruction-weight of 0.",
+    )
+    classifier: str | None = flag(None, "Folder of that classifier's checkpoint.", "the shipped one")
     label_smoothing: float = flag(0.1, "Of the classification loss, 0 to below 1.")
     shift: int = flag(2, "Training pictures are shifted by up to so many pixels each way.")
     oversample: int = flag(3, "How often a picture of the classes is seen for each time that another picture is.")
@@ -64,7 +71,7 @@ class Options(RunOptions):
     def __post_init__(self):
         super().__post_init__()
         validate.real_number("--label-smoothing", self.label_smoothing, 0, 0.99)
-        for name in ("reconstruction_weight", "classification_weight", "center_weight"):
+        for name in ("reconstruction_weight", "classification_weight", "center_weight", "perceptual_weight"):
             validate.real_number(f"--{name.replace('_', '-')}", getattr(self, name), 0, 1e6)
         if not (self.reconstruction_weight or self.classification_weight):
             raise TrainingError("With no --reconstruction-weight and no --classification-weight nothing is trained.")
@@ -100,6 +107,13 @@ class Options(RunOptions):
         whole.autoencoder.load_state_dict(weights)
         return whole
 
+    def perceptual(self, whole: LatentDiffusion, compiled: bool) -> nn.Module | None:
+        """The perceptual loss of this model's reconstructions, on the device of the training, if there is to be any."""
+        if not (self.perceptual_weight and self.reconstruction_weight):
+            return None
+        config, device = whole.config.autoencoder_config, choose_device(self.device)
+        return load_perceptual_loss(self.classifier, config.image_size, config.image_channels, device, compiled)
+
 
 @dataclass(frozen=True)
 class Settings(shared.Settings):
@@ -118,10 +132,19 @@ class AutoencoderTask(Task):
         classes: names in the order of the labels; greater labels are of other classes.
         options: weights of the losses, and augmentation.
         shown: test pictures to draw now and then.
+        perceptual: see `train.perceptual`, on the device of the training; None leaves it out. The checkpoint has none.
     """
 
-    def __init__(self, whole: LatentDiffusion, classes: tuple[str, ...], options: Options, shown: Dataset):
+    def __init__(
+        self,
+        whole: LatentDiffusion,
+        classes: tuple[str, ...],
+        options: Options,
+        shown: Dataset,
+        perceptual: nn.Module | None = None,
+    ):
         self.whole, self.classes, self.options, self.shown = whole, classes, options, shown
+        self.perceptual = perceptual
         self.network: SimpleAutoencoder = whole.autoencoder
         if not options.reconstruction_weight and self.network.config.linear_path:
             # With nothing to reconstruct, weight decay and the classifier would use the components up.
@@ -136,7 +159,7 @@ class AutoencoderTask(Task):
         return ((pixels + 1) / 2).contiguous(memory_format=torch.channels_last)
 
     def loss(self, network: nn.Module, batch: Tensor, labels: Tensor, random: torch.Generator, train: bool) -> Tensor:
-        """Squared error of a picture, cross entropy and center loss, each with its weight: a scalar.
+        """Squared error of a picture, perceptual, cross entropy and center loss, each with its weight: a scalar.
 
         The squared error is a sum over the picture's pixels, a Gaussian's log-likelihood: as the mean that it often is,
         it would be 3072 times smaller, and a classification weight of 5 would ruin the pictures.
@@ -144,6 +167,7 @@ class AutoencoderTask(Task):
         options = self.options
         pictures, latents, logits = network(batch, decode=bool(options.reconstruction_weight))
         error = 0.0 if pictures is None else (pictures - batch).square().sum(dim=(1, 2, 3)).mean()
+        unlike = 0.0 if pictures is None or self.perceptual is None else self.perceptual(pictures, batch)
         known = labels < logits.shape[1]
         smoothing = options.label_smoothing if train else 0.0
         # -100 is what cross_entropy ignores
@@ -151,8 +175,12 @@ class AutoencoderTask(Task):
             logits, labels.where(known, -100), label_smoothing=smoothing, reduction="sum"
         ) / known.sum().clamp(min=1)
         center = network.center_loss(latents, labels)
-        weights = options.reconstruction_weight, options.classification_weight, options.center_weight
-        return sum(weight * part for weight, part in zip(weights, (error, entropy, center), strict=True))
+        return (
+            options.reconstruction_weight * error
+            + options.perceptual_weight * unlike
+            + options.classification_weight * entropy
+            + options.center_weight * center
+        )
 
     def info(self, training: dict) -> CheckpointInfo:
         """The description of a latent diffusion model that has seen no picture yet, except for its autoencoder."""
@@ -220,10 +248,11 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         train_data, test_data = (part.only(classes) for part in everything)
         torch.manual_seed(settings.seed)
         whole = options.build(len(classes), len(everything[0].classes) - len(classes))
+        perceptual = options.perceptual(whole, settings.compile)
         if options.pca_start and not options.resume and (not options.init_from or "pca_start" in given):
             start_from_pca(whole.autoencoder, train_data)
         shown = Dataset(test_data.images[:SHOWN], test_data.labels[:SHOWN], classes, test_data.source)
-        task = AutoencoderTask(whole, classes, options, shown)
+        task = AutoencoderTask(whole, classes, options, shown, perceptual)
         if options.init_from:
             task.started_from = read_info(Path(options.init_from)).training["autoencoder"]
         train(task, options, settings, (with_others(everything[0], classes, options.oversample), test_data))

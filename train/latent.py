@@ -34,6 +34,10 @@ class Options(DiffusionOptions):
     prediction: str = flag("noise", "What the network predicts: noise, clean or velocity.")
     noise_levels: str = flag("uniform", "How often training visits each noise level: uniform or lognormal.")
     guidance_scale: float = flag(4.0, "Guidance that the checkpoint is shown with; 1 is none.")
+    shifted_latents: int = flag(
+        0, "Train on the latents of so many shifted versions of each picture too: they cost time once, when it begins."
+    )
+    shift: int = flag(2, "These are shifted by up to so many pixels each way.")
 
     fixed_by_weights: ClassVar[set[str]] = FIXED_BY_WEIGHTS | {"hidden", "embedding_dim"}
 
@@ -41,6 +45,9 @@ class Options(DiffusionOptions):
         super().__post_init__()
         if self.prediction == "edm":
             raise TrainingError("--prediction edm supposes pictures; for latents choose noise, clean or velocity.")
+        for name, most in (("shifted_latents", 100), ("shift", 16)):
+            if not 0 <= getattr(self, name) <= most:
+                raise TrainingError(f"--{name.replace('_', '-')} must be from 0 to {most}, not {getattr(self, name)}.")
 
     def network_settings(self) -> dict:
         """The settings of the denoiser that were named, and those of the autoencoder."""
@@ -111,12 +118,17 @@ def _task(options: Options, classes: tuple[str, ...], given: set[str]) -> Latent
     return task
 
 
-def _latents(network: LatentDiffusion, splits: tuple[Dataset, Dataset]) -> tuple[LatentDataset, LatentDataset]:
+def _latents(
+    network: LatentDiffusion, splits: tuple[Dataset, Dataset], options: Options, seed: int
+) -> tuple[LatentDataset, LatentDataset]:
     """Standardised latents of both splits; mean and deviation are the training pictures'."""
-    raw = [raw_latents(network, data) for data in splits]
+    train_data, test_data = splits
+    raw = (
+        raw_latents(network, train_data, options.shifted_latents, options.shift, seed),
+        raw_latents(network, test_data),
+    )
     network.standardise(raw[0])
-    train_data, test_data = (latent_dataset(network, *pair) for pair in zip(splits, raw, strict=True))
-    return train_data, test_data
+    return latent_dataset(network, train_data, raw[0]), latent_dataset(network, test_data, raw[1])
 
 
 def main(options: Options, settings: Settings, given: set[str]) -> None:
@@ -137,7 +149,8 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         splits, device = load_splits(options.data, spec(KEY)), choose_device(options.device)
         torch.manual_seed(settings.seed)
         task = _task(chosen, splits[0].classes, given)
-        train(task, options, settings, _latents(task.network.eval().to(device), splits))
+        latents = _latents(task.network.eval().to(device), splits, options, settings.seed)
+        train(task, options, settings, latents)
         finish(settings.out, *splits, device)
         draw_autoencoder(settings.out, options.data)
         draw_samples_and_paths(settings.out, options.data)

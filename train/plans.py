@@ -63,7 +63,7 @@ _UNET += "--warmup-images 100000 --draw-epochs 10 --spacing karras"
 _PATCH = f"{_TIMED}{_AVERAGES}--batch-size 256 --lr 5e-4 --draw-epochs 10"
 # Begun as PCA with the full network: the plain autoencoder of the reference recipe wants more time.
 _AUTOENCODER = f"{_TIMED}--pca-start --all-classes --shift 2 --oversample 3 --center-weight 1 --batch-size 128 "
-_AUTOENCODER += "--draw-epochs 20"
+_AUTOENCODER += "--perceptual-weight 10 --draw-epochs 20"
 _LATENT = f"{_TIMED}{_AVERAGES}--batch-size 1024 --draw-epochs 500"
 _GPU_RECIPES = dict.fromkeys(("attention_unet", "simple_unet", "ddpm_unet", "multihead_unet"), _UNET)
 _GPU_RECIPES |= {"patch_unet": _PATCH, "autoencoder": _AUTOENCODER, "latent_diffusion": _LATENT}

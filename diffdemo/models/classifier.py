@@ -81,10 +81,23 @@ class Classifier(nn.Module):
         filters = (components / (variances + SMALLEST).sqrt()).T.reshape(-1, *self.whitening.weight.shape[1:])
         self.whitening.weight.copy_(torch.cat([filters, -filters]))
 
+    def feature_maps(self, pixels: Tensor) -> list[Tensor]:
+        """Pictures (N, 3, H, W) in [-1, 1] to what each level sees, finest first.
+
+        Level i gives (N, channels[i], H / 2^(i+1), W / 2^(i+1)).
+        """
+        # Replicated by hand: compiled, the gradient of F.pad's own expects another memory format than it gets.
+        wider = torch.cat([pixels, pixels[..., -1:]], dim=3)
+        h = F.gelu(self.whitening(torch.cat([wider, wider[..., -1:, :]], dim=2)))
+        maps = []
+        for level in self.levels:
+            h = level(h)
+            maps.append(h)
+        return maps
+
     def features(self, pixels: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in [-1, 1] to (N, channels[-1]): what the last level sees, as a mean over places."""
-        whitened = F.gelu(self.whitening(F.pad(pixels, [0, 1, 0, 1], mode="replicate")))
-        return self.levels(whitened).float().mean(dim=(2, 3))
+        return self.feature_maps(pixels)[-1].float().mean(dim=(2, 3))
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.head(self.features(pixels)).float()

@@ -25,6 +25,7 @@ from train.tasks.recipes import reference_recipe
 
 AUTOENCODER, LATENT = Script("train.autoencoder"), Script("train.latent")
 TINY = ["--size", "tiny", "--warmup-images", 80]
+PLAIN = ["--perceptual-weight", 0]  # the shipped classifier is many times as large as the tiny autoencoder
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def toy(tmp_path_factory):
 def autoencoder(toy, tmp_path_factory):
     """A finished run of train.autoencoder; do not change it."""
     folder = tmp_path_factory.mktemp("runs") / "autoencoder"
-    AUTOENCODER.finish("--data", toy, *TINY, "--images", 12_000, "--lr", 0.003, "--out", folder)
+    AUTOENCODER.finish("--data", toy, *TINY, *PLAIN, "--images", 12_000, "--lr", 0.003, "--out", folder)
     return folder
 
 
@@ -50,13 +51,13 @@ def latent_diffusion(toy, autoencoder, tmp_path_factory):
 
 
 def test_an_autoencoder_killed_at_a_random_moment_resumes_to_the_same_bits(toy, tmp_path):
-    AUTOENCODER.kill_and_resume(toy, tmp_path, *TINY, "--images", 4_800)
+    AUTOENCODER.kill_and_resume(toy, tmp_path, *TINY, *PLAIN, "--images", 4_800)
     one, other = (read_info(tmp_path / name).metrics for name in ("whole", "killed"))
     assert one == other
 
 
 def test_a_denoiser_killed_at_a_random_moment_resumes_to_the_same_bits(toy, autoencoder, tmp_path):
-    flags = [*TINY, "--autoencoder", autoencoder, "--batch-size", 8, "--images", 8_000]
+    flags = [*TINY, "--autoencoder", autoencoder, "--batch-size", 8, "--images", 8_000, "--shifted-latents", 1]
     out = LATENT.kill_and_resume(toy, tmp_path, *flags)
     assert f"python -m diffdemo sample --model {tmp_path / 'killed'} --class cat" in out
 
@@ -143,7 +144,7 @@ def test_what_is_trained_already_is_skipped_unless_forced(toy, autoencoder, late
 
 
 def test_force_trains_again_from_the_beginning(toy, tmp_path):
-    flags = ["--data", toy, *TINY, "--images", 320, "--out", tmp_path]
+    flags = ["--data", toy, *TINY, *PLAIN, "--images", 320, "--out", tmp_path]
     AUTOENCODER.finish(*flags, "--seed", 1)
     AUTOENCODER.finish(*flags, "--force")
     trained = read_info(tmp_path).training["autoencoder"]
@@ -154,7 +155,7 @@ def test_force_trains_again_from_the_beginning(toy, tmp_path):
 
 
 def test_an_unfinished_run_is_not_taken_for_a_finished_one(toy, tmp_path):
-    AUTOENCODER.finish("--data", toy, *TINY, "--images", 320, "--out", tmp_path)
+    AUTOENCODER.finish("--data", toy, *TINY, *PLAIN, "--images", 320, "--out", tmp_path)
     content = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(content | {"metrics": {}}))
     _, err = AUTOENCODER.finish("--data", toy, *TINY, "--out", tmp_path, code=2)
@@ -163,7 +164,7 @@ def test_an_unfinished_run_is_not_taken_for_a_finished_one(toy, tmp_path):
 
 def test_both_start_from_shipped_weights(toy, autoencoder, latent_diffusion, tmp_path):
     gentle = ["--images", 64, "--lr", 1e-9, "--ema-decay", 0]
-    AUTOENCODER.finish("--data", toy, "--init-from", latent_diffusion[0], *gentle, "--out", tmp_path / "a")
+    AUTOENCODER.finish("--data", toy, "--init-from", latent_diffusion[0], *gentle, *PLAIN, "--out", tmp_path / "a")
     LATENT.finish("--data", toy, "--init-from", latent_diffusion[0], *gentle, "--out", tmp_path / "b")
     before, _ = load_network(latent_diffusion[0])
     for name in ("a", "b"):
@@ -197,6 +198,8 @@ def test_both_start_from_shipped_weights(toy, autoencoder, latent_diffusion, tmp
         (LATENT, "--autoencoder {latent} --embedding-dim 0", "embedding_dim must be at least 1, not 0"),
         (LATENT, "--autoencoder=", "Invalid value for '--autoencoder': it must not be empty"),
         (LATENT, "--autoencoder {latent} --prediction edm", "--prediction edm supposes pictures"),
+        (LATENT, "--autoencoder {latent} --shifted-latents -1", "--shifted-latents must be from 0 to 100, not -1"),
+        (LATENT, "--autoencoder {latent} --shift 17", "--shift must be from 0 to 16, not 17"),
         (LATENT, "--init-from {latent} --hidden 8,8", "--hidden is decided by the weights in"),
         (LATENT, "--resume", "There is no run to resume in"),
     ],
@@ -277,7 +280,7 @@ def test_without_reconstruction_only_convolutions_and_classifier_learn(toy):
 
 
 def test_what_was_learned_without_reconstruction_can_begin_as_pca(toy, tmp_path):
-    flags = ["--data", toy, "--images", 320, "--batch-size", 32, "--ema-decay", 0]
+    flags = ["--data", toy, *PLAIN, "--images", 320, "--batch-size", 32, "--ema-decay", 0]
     AUTOENCODER.finish(*flags, "--size", "tiny", "--reconstruction-weight", 0, "--out", tmp_path / "one")
     gentle = ["--lr", 1e-9, "--init-from", tmp_path / "one", "--pca-start"]
     AUTOENCODER.finish(*flags, *gentle, "--out", tmp_path / "two")
@@ -305,7 +308,7 @@ def test_other_classes_teach_and_are_left_out_of_the_answer(toy, all_classes):
 
 
 def test_weights_without_other_classes_can_go_on_with_them(toy, autoencoder, tmp_path):
-    flags = ["--data", toy, "--images", 64, "--lr", 1e-9, "--ema-decay", 0, "--init-from"]
+    flags = ["--data", toy, *PLAIN, "--images", 64, "--lr", 1e-9, "--ema-decay", 0, "--init-from"]
     AUTOENCODER.finish(*flags, autoencoder, "--no-all-classes", "--out", tmp_path / "two")
     AUTOENCODER.finish(*flags, tmp_path / "two", "--all-classes", "--out", tmp_path / "ten")
     (before, one), (after, other) = load_network(autoencoder), load_network(tmp_path / "ten")
@@ -331,6 +334,23 @@ def test_the_latents_are_of_the_pictures_and_of_their_mirror_images(toy, autoenc
     )
 
 
+def test_latents_of_shifted_pictures_come_after_the_others_and_depend_on_the_seed(toy, autoencoder):
+    network, _ = load_network(autoencoder)
+    _, test = create_cat_dog_dataset(toy)
+    plain, more = raw_latents(network, test), raw_latents(network, test, shifts=2, most=2)
+    assert more.shape == (120, 16) and torch.equal(more[:40], plain)
+    for part in more[40:].split(40):
+        moved = (part - plain).abs().amax(dim=1) > 1e-3
+        assert 0.8 < moved.float().mean() <= 1  # one shift in 25 is none
+    assert not torch.allclose(more[40:80], more[80:], atol=1e-3)
+    assert torch.equal(raw_latents(network, test, 2, 2), more)
+    assert not torch.allclose(raw_latents(network, test, 2, 2, seed=1)[40:], more[40:], atol=1e-3)
+    assert torch.allclose(raw_latents(network, test, 1, 0)[40:], plain, atol=1e-5)
+    data = latent_dataset(network, test, more)
+    assert len(data) == 120 and data.labels.tolist() == [*test.labels] * 6
+    assert data.source.endswith("and their mirror images, 3 times")
+
+
 def test_widths_are_whole_numbers():
     assert whole_numbers("--hidden", "8, 16") == (8, 16)
     with refused(TrainingError, "--hidden must be widths"):
@@ -341,5 +361,5 @@ def test_the_reference_recipe_is_the_plain_autoencoder_with_the_papers_weights()
     recipe = reference_recipe("autoencoder", Options(size="reference"))
     options, _ = with_recipe(Options(size="reference"), Settings(), {"size"}, recipe)
     assert (options.classification_weight, options.center_weight, options.pca_start) == (5.0, 2.0, False)
-    assert not options.all_classes
+    assert not options.all_classes and options.perceptual_weight == 0
     assert reference_recipe("autoencoder", Options()) == {}

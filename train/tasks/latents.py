@@ -26,7 +26,9 @@ from diffdemo.loading import generator_for
 from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.process.schedule import NoiseSchedule
 from diffdemo.registry import spec
+from train.loop.randomness import generator
 from train.loop.state import STATE
+from train.tasks.augment import shifted
 
 KEY = "latent_diffusion"
 BATCH = 250
@@ -50,21 +52,30 @@ class LatentDataset:
 
 
 @torch.inference_mode()
-def raw_latents(network: LatentDiffusion, data: Dataset) -> Tensor:
-    """Latents as they come, (2 N, D) on the CPU, of all pictures and then of all their mirror images."""
+def raw_latents(network: LatentDiffusion, data: Dataset, shifts: int = 0, most: int = 0, seed: int = 0) -> Tensor:
+    """Latents as they come, (2 (1 + shifts) N, D) on the CPU, of all pictures and then of all their mirror images.
+
+    After these, `shifts` times over, come both again, each picture moved by up to `most` pixels each way: an encoder is
+    not a flip and a shift apart from itself, and so few thousand latents are soon known by heart. `seed` decides how.
+    """
     device, parts = network.latent_mean.device, []
-    for mirror in (False, True):
-        for start in range(0, len(data), BATCH):
-            pixels = (to_pixels(data.images[start : start + BATCH], device) + 1) / 2
-            parts.append(network.autoencoder.encode(pixels.flip(3) if mirror else pixels).cpu())
+    random = generator(device, seed, "shifted latents")
+    for number in range(1 + shifts):
+        for mirror in (False, True):
+            for start in range(0, len(data), BATCH):
+                pixels = (to_pixels(data.images[start : start + BATCH], device) + 1) / 2
+                pixels = pixels.flip(3) if mirror else pixels
+                parts.append(network.autoencoder.encode(shifted(pixels, most, random) if number else pixels).cpu())
     return torch.cat(parts)
 
 
 def latent_dataset(network: LatentDiffusion, data: Dataset, raw: Tensor) -> LatentDataset:
     """Standardise what `raw_latents` gave for these pictures, with the network's mean and deviation."""
     latents = (raw - network.latent_mean.cpu()) / network.latent_std.cpu()
-    labels = torch.from_numpy(data.labels).repeat(2)
-    return LatentDataset(latents, labels, data.classes, f"latents of {data.source} and their mirror images")
+    times = len(raw) // len(data)
+    labels = torch.from_numpy(data.labels).repeat(times)
+    source = f"latents of {data.source} and their mirror images"
+    return LatentDataset(latents, labels, data.classes, source + (f", {times // 2} times" if times > 2 else ""))
 
 
 def skip(folder: Path, options: Any) -> bool:

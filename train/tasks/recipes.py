@@ -10,7 +10,7 @@ from diffdemo.registry import SPECS
 
 _AUTOENCODER = {
     **{"pca_start": False, "shift": 0, "oversample": 1, "all_classes": False, "center_weight": 2.0},
-    **{"batch_size": 64, "epochs": 100},
+    **{"perceptual_weight": 0.0, "batch_size": 64, "epochs": 100},
 }
 REFERENCE = {key: spec.recipe for key, spec in SPECS.items()} | {"autoencoder": _AUTOENCODER}
 
