@@ -90,6 +90,7 @@ def test_the_link_and_the_address_bar_name_the_run_on_display(open_page, shelf):
     assert link == page.url
     asked = {"model": "attention_unet", "class": "horse", "steps": "3", "sampler": "dpmpp", "guidance": "3.5"}
     query = {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
+    asked |= {"interval": "all", "guide": "no-class"}
     assert query == {**asked, "seed": "5", "images": "1", "__theme": "dark"}
     assert "--seed 5 -n 1" in command
     assert "seeds=[5]" in python
