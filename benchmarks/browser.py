@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from diffdemo.ui.page import SERVING, build
-from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.zoo import ModelZoo
 
 FLAGS = (
     "--no-sandbox",
@@ -37,9 +37,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(shelf: Shelf, **folders: str | Path) -> Iterator[str]:
+def served(zoo: ModelZoo, **folders: str | Path) -> Iterator[str]:
     """The address of a page with these models and `folders`, served from this process as app.py serves it."""
-    page = build(shelf, **folders)
+    page = build(zoo, **folders)
     _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **SERVING)
     try:
         yield address
@@ -47,9 +47,9 @@ def served(shelf: Shelf, **folders: str | Path) -> Iterator[str]:
         page.close(verbose=False)
 
 
-def open_shelf(checkpoints: str | Path) -> Shelf:
+def open_shelf(checkpoints: str | Path) -> ModelZoo:
     """The models of a folder, on the CPU."""
-    return Shelf.open(checkpoints, "cpu")
+    return ModelZoo.open(checkpoints, "cpu")
 
 
 def viewer(tab: str, state: str | None = None) -> str:

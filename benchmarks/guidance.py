@@ -18,7 +18,7 @@ from train.curves import COLUMNS, Point, Table, measure, settings_of
 from train.evaluate.draw import COMPILE, Draw
 from train.evaluate.judge import Judge
 from train.flags import run_app
-from train.loop.resume import alone
+from train.loop.resume import locked
 from train.loop.run import load_splits
 
 TABLE = Path("docs/guidance.csv")
@@ -54,7 +54,7 @@ def main(
     judge = Judge(data, load_splits(data, generator.info), "train", load_classifier(), None)
     floor = judge.floor(count)["figures"]
     table = Table(out, ("model", *COLUMNS))
-    with alone(samples / f"guidance-{generator.key}"):
+    with locked(samples / f"guidance-{generator.key}"):
         for draw in draws:
             point = Point(folder, generator.info, draw)
             settings = {"model": generator.key} | settings_of(point, generator, judge, count)

@@ -18,7 +18,7 @@ from benchmarks.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
 from diffdemo.device import hardware_name
 from diffdemo.generator import Generator
-from diffdemo.ui.parts.wiring import Showcase
+from diffdemo.ui.parts.wiring import FirstView
 from diffdemo.ui.tabs.generate import RUN_ID
 
 # The browser notes by its own clock when Generate was clicked and when its frames were on display: Playwright, which
@@ -134,15 +134,15 @@ def map_clicks(page: Page) -> list[float]:
 
 def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: int) -> dict:
     """Generate `runs` times in the browser; every figure is measured, times are of the median run."""
-    shelf = open_shelf(checkpoints)
-    key = shelf.pick(model or "attention_unet")
-    watch = Stopwatch(shelf[key])
+    zoo = open_shelf(checkpoints)
+    key = zoo.pick(model or "attention_unet")
+    watch = Stopwatch(zoo[key])
     results = []
-    with served(shelf) as address, chromium() as browser:
+    with served(zoo) as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(address)
         first = shown = wait_for_run(page, "generate")
-        Showcase.finish_all()
+        FirstView.finish_all()
         page.get_by_label("Steps").first.fill(str(steps))
         page.get_by_label("number input for Images").first.fill(str(images))
         page.evaluate(WATCH)
@@ -160,7 +160,7 @@ def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: 
                 rate = (len(shown_at) - 1) / max(1e-3, shown_at[-1] - shown_at[0])
                 results.append((ended - began, *computed, frames, shown_at[0] - began, rate))
         scrubs = sorted(page.evaluate(SCRUB))
-        clicks = map_clicks(page) if "latent_diffusion" in shelf.keys else []
+        clicks = map_clicks(page) if "latent_diffusion" in zoo.keys else []
         page.close()
         opened = sorted(usable_after(browser, address, first) for _ in range(runs))
     wall, network, before, span, calls, frames, first, rate = sorted(results)[len(results) // 2]

@@ -79,19 +79,19 @@ def browser() -> Iterator:
 
 
 @pytest.fixture(scope="module")
-def shelf(all_checkpoints):
-    """What the page offers: every architecture, unless a module has a shelf of its own."""
+def zoo(all_checkpoints):
+    """What the page offers: every architecture, unless a module has a zoo of its own."""
     from benchmarks.browser import open_shelf
 
     return open_shelf(all_checkpoints)
 
 
 @pytest.fixture(scope="module")
-def address(shelf) -> Iterator[str]:
-    """Where the page with this shelf is served."""
+def address(zoo) -> Iterator[str]:
+    """Where the page with this zoo is served."""
     from benchmarks.browser import served
 
-    with served(shelf) as url:
+    with served(zoo) as url:
         yield url
 
 

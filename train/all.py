@@ -16,7 +16,7 @@ from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, Trainin
 from train.flags import flag, run_command
 from train.install import install
 from train.loop.interrupt import interruptible
-from train.loop.resume import RUN, alone
+from train.loop.resume import RUN, locked
 from train.plans import LEAST_MINUTES, PLANS, Part, Plan
 from train.tasks.denoising import SIZES
 
@@ -96,7 +96,7 @@ def main(options: Options, given: set[str]) -> None:
         )
     if options.resume and not state.exists():
         raise TrainingError(f"There is nothing to resume in {options.out}; start without --resume.")
-    with alone(options.out), interruptible() as interrupted:
+    with locked(options.out), interruptible() as interrupted:
         plan = Plan(parts, options.max_minutes, json.loads(state.read_text("utf-8")) if state.exists() else None)
         write_json(state, plan.outcomes)
         for number, part in enumerate(parts, 1):

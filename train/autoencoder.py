@@ -20,7 +20,7 @@ from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
-from train.loop.resume import alone
+from train.loop.resume import locked
 from train.loop.run import RunOptions, begin, train
 from train.loop.task import Task
 from train.tasks.augment import shifted
@@ -233,7 +233,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     All pictures are reconstructed and told apart; what counts in the end is cats and dogs or, in data without them, all
     classes. A finished run is not trained again. The denoiser of the latents comes next: python -m train.latent.
     """
-    with alone(settings.out):
+    with locked(settings.out):
         if skip(settings.out, options):
             return
         options, settings = begin(options, settings, given, reference_recipe("autoencoder", options))

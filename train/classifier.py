@@ -15,7 +15,7 @@ from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.models.classifier import Classifier, ClassifierConfig
 from train.flags import flag, run_command, whole_numbers
 from train.loop import settings as shared
-from train.loop.resume import alone
+from train.loop.resume import locked
 from train.loop.run import RunOptions, begin, train
 from train.loop.task import Task
 from train.tasks.augment import shifted
@@ -113,7 +113,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     train_data, test_data = (load_dataset(options.data, split) for split in ("train", "test"))
     torch.manual_seed(settings.seed)
     network = Classifier(ClassifierConfig(channels, num_classes=len(train_data.classes)))
-    with alone(settings.out):
+    with locked(settings.out):
         task = ClassifierTask(network, train_data.classes, options, test_data)
         pictures = torch.from_numpy(train_data.images[:WHITENING_IMAGES]).permute(0, 3, 1, 2)
         network.whiten(Task.prepare(task, pictures, torch.Generator(), False))

@@ -30,7 +30,7 @@ from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, TAB
 from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw, computed_on
 from train.evaluate.judge import LEAST, Judge
 from train.flags import run_app
-from train.loop.resume import alone
+from train.loop.resume import locked
 from train.loop.run import load_splits
 from train.loop.trainer import SNAPSHOTS
 
@@ -254,7 +254,7 @@ def main(
             f"There are only {floor['n']:,} real pictures for the floor; choose -n {floor['n']} or less."
         )
     title = f"{generator.key}: {count:,} pictures against {judge.conditions()['reference']['source']}"
-    with alone(samples / f"curves-{generator.key}"):  # not in a checkpoint's folder, which holds no lock
+    with locked(samples / f"curves-{generator.key}"):  # not in a checkpoint's folder, which holds no lock
         for x, points in curves.items():
             columns = (x, *COLUMNS) if x == OVER_TRAINING else COLUMNS
             table = Table((out or folder) / TABLES[x], columns)

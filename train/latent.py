@@ -16,7 +16,7 @@ from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
-from train.loop.resume import alone
+from train.loop.resume import locked
 from train.loop.run import begin, load_splits, train
 from train.tasks.denoising import FIXED_BY_WEIGHTS, DenoisingTask, DiffusionOptions, how_to_sample, make_task
 from train.tasks.latents import KEY, LatentDataset, draw_autoencoder, finish, latent_dataset, raw_latents, skip
@@ -140,7 +140,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
 
     A finished run is not trained again.
     """
-    with alone(settings.out):
+    with locked(settings.out):
         if skip(settings.out, options):
             return
         options, settings = begin(options, settings, given, reference_recipe(KEY, options))

@@ -10,7 +10,7 @@ from diffdemo.errors import TrainingError
 from diffdemo.process.diffusion import add_noise
 from diffdemo.registry import spec
 from train.flags import flag, run_command
-from train.loop.resume import alone
+from train.loop.resume import locked
 from train.loop.run import begin, load_splits, train
 from train.loop.settings import Settings
 from train.tasks.denoising import DenoisingTask, DiffusionOptions, how_to_sample, make_task
@@ -118,7 +118,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     options, settings = begin(options, settings, given, reference_recipe(KEY, options))
     data = load_splits(options.data, spec(KEY))
     torch.manual_seed(settings.seed)
-    with alone(settings.out):
+    with locked(settings.out):
         task = make_task(KEY, options, data[0].classes, given, PatchTask)
         network = train(task, options, settings, data)
         draw_summary(settings.out, network, task.info({}), data[1])

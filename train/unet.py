@@ -11,7 +11,7 @@ from diffdemo.errors import TrainingError
 from diffdemo.models.unet import UNetConfig
 from diffdemo.registry import SPECS, spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
-from train.loop.resume import alone
+from train.loop.resume import locked
 from train.loop.run import begin, load_splits, train
 from train.loop.settings import Settings
 from train.tasks.denoising import FIXED_BY_WEIGHTS, DiffusionOptions, how_to_sample, make_task
@@ -65,7 +65,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     options.network_settings()  # a wrong width is said before any data is read
     data = load_splits(options.data, spec(options.model))
     torch.manual_seed(settings.seed)
-    with alone(settings.out):
+    with locked(settings.out):
         task = make_task(options.model, options, data[0].classes, given)
         network = train(task, options, settings, data)
         draw_summary(settings.out, network, task.info({}), data[1])

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffdemo.data import pictures
 from diffdemo.atomic import write_atomically
-from diffdemo.errors import DataError
+from diffdemo.data import pictures
 from diffdemo.data.toy import toy_images
+from diffdemo.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor, device

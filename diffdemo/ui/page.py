@@ -16,10 +16,10 @@ from diffdemo.ui.api import latent as latent_api
 from diffdemo.ui.api import nearest as nearest_api
 from diffdemo.ui.api import pictures as pictures_api
 from diffdemo.ui.api import training as training_api
-from diffdemo.ui.parts import nearest, sources, souvenirs, wiring
+from diffdemo.ui.parts import exports, nearest, sources, wiring
 from diffdemo.ui.runs.recordings import Recordings
-from diffdemo.ui.runs.shelf import Shelf
 from diffdemo.ui.runs.stream import Stops
+from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import classify, compare, forward, generate, latent, training
 
 TITLE = "diffdemo · watch noise turn into pictures"
@@ -48,38 +48,38 @@ SERVING = {
 }
 
 
-def build(shelf: Shelf, runs: Path | None = None, data: str | Path = "data") -> gr.Blocks:
+def build(zoo: ModelZoo, runs: Path | None = None, data: str | Path = "data") -> gr.Blocks:
     """The page, ready for `launch(**SERVING)`; its Training tab follows the training runs in the folder `runs`.
 
     Original pictures and a picture's nearest training pictures are shown where the folder `data` holds the data set.
     """
-    stops, recordings, search = Stops(), Recordings(), nearest.Search(shelf, data)
+    stops, recordings, search = Stops(), Recordings(), nearest.Search(zoo, data)
     with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
-        if shelf.problems:
-            sentences = [f"- **{plain(key)}** {plain(why)}" for key, why in shelf.problems.items()]
+        if zoo.problems:
+            sentences = [f"- **{plain(key)}** {plain(why)}" for key, why in zoo.problems.items()]
             gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Generate", id="generate"):
-                generate.connect(page, shelf, stops, recordings, generate.layout(shelf, search), search)
+                generate.connect(page, zoo, stops, recordings, generate.layout(zoo, search), search)
             with gr.Tab("Compare", id="compare") as tab:
-                compare.connect(page, tab, shelf, stops, recordings, compare.layout(shelf))
-            examples = wiring.Showcase(lambda: sources.Examples.draw(shelf))
+                compare.connect(page, tab, zoo, stops, recordings, compare.layout(zoo))
+            examples = wiring.FirstView(lambda: sources.Examples.draw(zoo))
             with gr.Tab("Forward", id="forward") as tab:
-                forward.connect(tab, shelf, stops, forward.layout(shelf), examples)
-            space = latent.add(shelf, stops, data)
-            if classify.keys(shelf):
+                forward.connect(tab, zoo, stops, forward.layout(zoo), examples)
+            space = latent.add(zoo, stops, data)
+            if classify.keys(zoo):
                 with gr.Tab("Classify", id="classify") as tab:
-                    classify.connect(tab, shelf, stops, classify.layout(shelf), examples)
-            library = training.Library(shelf, runs)
+                    classify.connect(tab, zoo, stops, classify.layout(zoo), examples)
+            library = training.Library(zoo, runs)
             with gr.Tab("Training", id="training") as tab:
                 training.connect(tab, tabs, library, training.layout(library))
-        tabs.select(None, js=souvenirs.ADDRESS_OF_TAB, **wiring.PRIVATE)
-        generate_api.connect(shelf, recordings)
-        pictures_api.connect(shelf)
-        compare_api.connect(shelf)
+        tabs.select(None, js=exports.ADDRESS_OF_TAB, **wiring.PRIVATE)
+        generate_api.connect(zoo, recordings)
+        pictures_api.connect(zoo)
+        compare_api.connect(zoo)
         if space:
-            latent_api.connect(shelf, space)
+            latent_api.connect(zoo, space)
         training_api.connect(library)
         nearest_api.connect(search)
     return page.queue(max_size=20)
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Open the page and serve it until interrupted; exits with one sentence if that is impossible."""
     chosen = options.read(arguments)
     try:
-        page = build(Shelf.open(chosen.checkpoints, chosen.device), Path(chosen.runs), chosen.data)
+        page = build(ModelZoo.open(chosen.checkpoints, chosen.device), Path(chosen.runs), chosen.data)
     except DiffdemoError as error:
         sys.exit(str(error))
     try:

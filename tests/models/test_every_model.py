@@ -6,8 +6,8 @@ import pytest
 import diffdemo
 from diffdemo.process.samplers import SAMPLERS
 from diffdemo.registry import SPECS
-from diffdemo.ui.runs.shelf import Shelf, about
 from diffdemo.ui.runs.stream import stream, whole
+from diffdemo.ui.runs.zoo import ModelZoo, about
 from diffdemo.ui.tabs.generate import first_settings_of, start
 
 models = pytest.mark.parametrize("key", SPECS)
@@ -84,10 +84,10 @@ def test_the_list_names_all_six(all_checkpoints):
 
 @models
 def test_the_page_shows_a_run_of_it(all_checkpoints, key):
-    shelf = Shelf.open(all_checkpoints, "cpu")
-    settings = first_settings_of(shelf, key)
-    message = whole(stream([start(shelf, key, **settings | {"steps": 3}, seed="5", count=2)]))
+    zoo = ModelZoo.open(all_checkpoints, "cpu")
+    settings = first_settings_of(zoo, key)
+    message = whole(stream([start(zoo, key, **settings | {"steps": 3}, seed="5", count=2)]))
     assert message["state"] == "done" and message["lanes"][0]["size"] == [32, 32]
     frames = [message["frames"][str(index)][0] for index in range(3)]
     assert len({frame["x_t"] for frame in frames}) == 3
-    assert SPECS[key].title in about(shelf[key])
+    assert SPECS[key].title in about(zoo[key])

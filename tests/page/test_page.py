@@ -10,25 +10,25 @@ from benchmarks.browser import open_shelf, viewer, wait_for_run
 from diffdemo import validate
 from diffdemo.data.pixels import to_images
 from diffdemo.ui.parts.wiring import SAMPLER_CHOICES
-from diffdemo.ui.runs.shelf import Shelf
 from diffdemo.ui.runs.stream import Stops
+from diffdemo.ui.runs.zoo import ModelZoo
 
 
 @pytest.fixture(scope="module")
-def shelf(tiny_checkpoints) -> Shelf:
+def zoo(tiny_checkpoints) -> ModelZoo:
     return open_shelf(tiny_checkpoints)
 
 
-def test_a_finished_run_is_on_display_before_the_first_click(open_page, shelf):
+def test_a_finished_run_is_on_display_before_the_first_click(open_page, zoo):
     page = open_page()
-    expected = shelf["attention_unet"].sample("horse", steps=20, seeds=[7, 8, 9, 10])
+    expected = zoo["attention_unet"].sample("horse", steps=20, seeds=[7, 8, 9, 10])
     assert np.array_equal(pictures(page), expected)
     assert page.get_attribute(viewer("generate"), "data-frames") == "20"
     assert page.get_by_text("Attention UNet: 75,708 parameters, trained on 1,234 images in 1.5 minutes").is_visible()
 
 
 @pytest.mark.parametrize(("sampler", "key"), SAMPLER_CHOICES)
-def test_the_canvases_show_exactly_the_picture_of_the_seed(open_page, shelf, sampler, key):
+def test_the_canvases_show_exactly_the_picture_of_the_seed(open_page, zoo, sampler, key):
     page = open_page()
     seed = 2**64 - 2  # a number that JavaScript does not have
     page.get_by_role("radio", name="Simple UNet").check()
@@ -38,20 +38,20 @@ def test_the_canvases_show_exactly_the_picture_of_the_seed(open_page, shelf, sam
     fill(page, Steps=12, Seed=seed, Images=2, Guidance=1.5)
     run(page)
     settings = {"steps": 12, "sampler": key, "guidance_scale": 1.5, "seeds": [seed, seed + 1]}
-    assert np.array_equal(pictures(page), shelf["simple_unet"].sample("ship", **settings))
+    assert np.array_equal(pictures(page), zoo["simple_unet"].sample("ship", **settings))
     passes = {"heun": 23}.get(key, 12) * 2  # guidance doubles them
     assert page.inner_text(f"{viewer('generate')} .stat.nfe dd") == str(passes)
     assert page.inner_text(f"{viewer('generate')} .stat.step dd") == "12 / 12"
     assert page.get_attribute(viewer("generate"), "data-frames") == "12"
 
 
-def test_scrubbing_shows_every_step_and_never_asks_the_server(open_page, shelf):
+def test_scrubbing_shows_every_step_and_never_asks_the_server(open_page, zoo):
     page = open_page()
     fill(page, Steps=9, Seed=3, Images=3)
     run(page)
     page.wait_for_timeout(300)
     asked = len(page.requested)
-    steps = list(shelf["attention_unet"].denoise("horse", steps=9, seeds=[3, 4, 5], guidance_scale=2.0))
+    steps = list(zoo["attention_unet"].denoise("horse", steps=9, seeds=[3, 4, 5], guidance_scale=2.0))
     slider = page.locator(f"{viewer('generate')} .scrubber")
     slider.focus()
     page.keyboard.press("Home")
@@ -79,13 +79,13 @@ def test_replay_goes_through_the_run_again(open_page):
     assert page.evaluate("window.replayed") == list(range(20))
 
 
-def test_two_models_run_in_lockstep_on_the_same_noise(open_page, shelf):
+def test_two_models_run_in_lockstep_on_the_same_noise(open_page, zoo):
     page = open_page()
     open_compare(page)
     fill(page, A_Steps=6, B_Steps=9, Seed=11, Images=2)
     run(page, "compare")
     for lane, (key, steps) in enumerate([("simple_unet", 6), ("attention_unet", 9)], start=1):
-        expected = shelf[key].sample("horse", steps=steps, seeds=[11, 12])
+        expected = zoo[key].sample("horse", steps=steps, seeds=[11, 12])
         assert np.array_equal(pictures(page, "compare", lane=lane), expected)
     figures = page.inner_text(".figures table")
     assert "71,228" in figures and "75,708" in figures
@@ -96,27 +96,27 @@ def test_two_models_run_in_lockstep_on_the_same_noise(open_page, shelf):
     assert np.array_equal(first, second)
 
 
-def test_unlinked_noise_differs(open_page, shelf):
+def test_unlinked_noise_differs(open_page, zoo):
     page = open_page()
     open_compare(page)
     page.get_by_label("Same noise for all").uncheck()
     fill(page, A_Steps=4, B_Steps=4, Seed=20, Images=2)
     run(page, "compare")
-    expected = shelf["attention_unet"].sample("horse", steps=4, seeds=[22, 23])
+    expected = zoo["attention_unet"].sample("horse", steps=4, seeds=[22, 23])
     assert np.array_equal(pictures(page, "compare", lane=2), expected)
 
 
 @pytest.fixture
-def evaluations(shelf, monkeypatch) -> list[float]:
+def evaluations(zoo, monkeypatch) -> list[float]:
     """The times of the attention UNet's evaluations, each of which takes 10 ms longer than it would."""
-    forward, times = shelf["attention_unet"].network.forward, []
+    forward, times = zoo["attention_unet"].network.forward, []
 
     def slow(*args):
         times.append(time.perf_counter())
         time.sleep(0.01)
         return forward(*args)
 
-    monkeypatch.setattr(shelf["attention_unet"].network, "forward", slow)
+    monkeypatch.setattr(zoo["attention_unet"].network, "forward", slow)
     return times
 
 
@@ -152,7 +152,7 @@ def test_leaving_the_page_ends_the_computation(open_page, evaluations, leave):
     page.complaints.clear()  # Gradio reports that its own stream was cut off
 
 
-def test_two_pages_at_once_both_finish(open_page, shelf, evaluations):
+def test_two_pages_at_once_both_finish(open_page, zoo, evaluations):
     pages = [open_page(), open_page()]
     before = [page.get_attribute(viewer("generate"), "data-run") for page in pages]
     for page, seed in zip(pages, (100, 200), strict=True):
@@ -160,7 +160,7 @@ def test_two_pages_at_once_both_finish(open_page, shelf, evaluations):
         page.get_by_role("button", name="Generate", exact=True).click()
     for page, seed, previous in zip(pages, (100, 200), before, strict=True):
         wait_for_run(page, "generate", previous)
-        expected = shelf["attention_unet"].sample("horse", steps=40, seeds=[seed])
+        expected = zoo["attention_unet"].sample("horse", steps=40, seeds=[seed])
         assert np.array_equal(pictures(page), expected)
 
 

@@ -12,7 +12,7 @@ def choices(page: Page, label: str) -> Locator:
     return page.locator("fieldset:visible").filter(has_text=label)
 
 
-def test_four_runs_of_any_models_and_a_closer_look_at_two(open_page, shelf):
+def test_four_runs_of_any_models_and_a_closer_look_at_two(open_page, zoo):
     page = open_page()
     open_compare(page)
     assert choices(page, "Look closer at").count() == 0
@@ -28,7 +28,7 @@ def test_four_runs_of_any_models_and_a_closer_look_at_two(open_page, shelf):
     samplers = ("dpmpp", "dpmpp", "dpmpp", "ddpm")
     rows = []
     for place, (key, sampler) in enumerate(zip(keys, samplers, strict=True)):
-        rows.append(shelf[key].sample("cat", steps=3 + place, sampler=sampler, seeds=[11, 12]))
+        rows.append(zoo[key].sample("cat", steps=3 + place, sampler=sampler, seeds=[11, 12]))
         assert np.array_equal(pictures(page, "compare", lane=place + 1), rows[-1])
     assert page.locator(".figures table th").count() == 5
     page.get_by_role("radio", name="B and D").check()
@@ -36,7 +36,7 @@ def test_four_runs_of_any_models_and_a_closer_look_at_two(open_page, shelf):
     page.get_by_text(f"The mean over all pixels is {mean:.1f} of 255.").wait_for()
 
 
-def test_a_run_can_be_taken_away_again_and_the_classes_follow(open_page, shelf):
+def test_a_run_can_be_taken_away_again_and_the_classes_follow(open_page, zoo):
     page = open_page()
     open_compare(page)
     page.get_by_role("button", name="Add a run").click()
@@ -53,7 +53,7 @@ def test_a_run_can_be_taken_away_again_and_the_classes_follow(open_page, shelf):
     assert page.locator(".figures table th").count() == 3
 
 
-def test_a_link_opens_the_tab_and_repeats_the_comparison(open_page, shelf):
+def test_a_link_opens_the_tab_and_repeats_the_comparison(open_page, zoo):
     query = (
         "?tab=compare&class=dog&seed=5&images=1&linked=no&steps_a=2&model_b=patch_unet&steps_b=3&model_c=simple_unet"
     )
@@ -61,7 +61,7 @@ def test_a_link_opens_the_tab_and_repeats_the_comparison(open_page, shelf):
     page.wait_for_selector(f"{viewer('compare', 'done')}[data-frames='4']")
     settings = [{"steps": 2}, {"steps": 3}, {"steps": 4, "sampler": "ddim", "guidance_scale": 1.5}]
     for place, key in enumerate(("simple_unet", "patch_unet", "simple_unet")):
-        expected = shelf[key].sample("dog", seeds=[5 + place], **settings[place])
+        expected = zoo[key].sample("dog", seeds=[5 + place], **settings[place])
         assert np.array_equal(pictures(page, "compare", lane=place + 1), expected)
     fill(page, A_Steps=5)
     run(page, "compare")

@@ -21,7 +21,7 @@ def save(page: Page, kind: str) -> tuple[str, Path]:
     return download.value.suggested_filename, Path(download.value.path())
 
 
-def test_the_run_on_display_is_saved_as_png_gif_and_mp4(open_page, shelf):
+def test_the_run_on_display_is_saved_as_png_gif_and_mp4(open_page, zoo):
     page = open_page()
     name, path = save(page, "PNG")
     assert name == "attention_unet-horse-7-to-10.png"
@@ -42,11 +42,11 @@ def test_a_run_that_is_no_longer_kept_gets_a_sentence(open_page, monkeypatch):
     page.get_by_test_id("toast-body").filter(has_text="The pictures of this run are no longer kept here").wait_for()
 
 
-def test_the_change_of_a_step_and_the_cursor_follow_the_scrubber(open_page, shelf):
+def test_the_change_of_a_step_and_the_cursor_follow_the_scrubber(open_page, zoo):
     page = open_page()
     fill(page, Steps=5, Seed=3, Images=2)
     run(page)
-    steps = list(shelf["attention_unet"].denoise("horse", steps=5, seeds=[3, 4], guidance_scale=2.0))
+    steps = list(zoo["attention_unet"].denoise("horse", steps=5, seeds=[3, 4], guidance_scale=2.0))
     page.locator(f"{viewer('generate')} .scrubber").focus()
     page.keyboard.press("Home")
     for step in steps:
@@ -56,7 +56,7 @@ def test_the_change_of_a_step_and_the_cursor_follow_the_scrubber(open_page, shel
         assert np.array_equal(drawn, np.clip(128 + factor * change, 0, 255))
         curve = page.locator(f"{viewer('generate')} .curve")
         assert curve.get_attribute("data-t") == str(step.t)
-        level = 100 * shelf["attention_unet"].diffusion.schedule.alpha_bar[step.t]
+        level = 100 * zoo["attention_unet"].diffusion.schedule.alpha_bar[step.t]
         assert float(curve.locator(".meaning").inner_text().split(" %")[0].replace("·10⁻³", "e-3")) == pytest.approx(
             level, rel=0.05
         )
@@ -67,11 +67,11 @@ def test_the_change_of_a_step_and_the_cursor_follow_the_scrubber(open_page, shel
         page.keyboard.press("ArrowRight")
 
 
-def test_a_link_opens_the_page_with_its_settings_and_runs_them(open_page, shelf):
+def test_a_link_opens_the_page_with_its_settings_and_runs_them(open_page, zoo):
     query = "?model=patch_unet&class=dog&steps=4&sampler=ddim&guidance=1.5&seed=18446744073709551614&images=2"
     page = open_page(query=query)
     page.wait_for_selector(f"{viewer('generate', 'done')}[data-frames='4']")
-    expected = shelf["patch_unet"].sample(
+    expected = zoo["patch_unet"].sample(
         "dog", steps=4, sampler="ddim", guidance_scale=1.5, seeds=[2**64 - 2, 2**64 - 1]
     )
     assert np.array_equal(pictures(page), expected)
@@ -79,7 +79,7 @@ def test_a_link_opens_the_page_with_its_settings_and_runs_them(open_page, shelf)
     assert page.get_by_label("Seed", exact=True).locator("visible=true").input_value() == "18446744073709551614"
 
 
-def test_the_link_and_the_address_bar_name_the_run_on_display(open_page, shelf):
+def test_the_link_and_the_address_bar_name_the_run_on_display(open_page, zoo):
     page = open_page(query="?__theme=dark")
     fill(page, Steps=3, Seed=5, Images=1, Guidance=3.5)
     run(page)
@@ -118,21 +118,21 @@ def test_each_tab_has_an_address_of_its_own(open_page):
     page.wait_for_function("location.search === '?__theme=dark'")
 
 
-def test_a_bad_link_gets_a_toast_and_the_page_opens_as_ever(open_page, shelf):
+def test_a_bad_link_gets_a_toast_and_the_page_opens_as_ever(open_page, zoo):
     page = open_page(query="?model=attention_unet&steps=1001&seed=4")
     toast = "steps must be a whole number from 1 to 1000, not '1001'."
     page.get_by_test_id("toast-body").filter(has_text=toast).wait_for()
     assert page.get_by_label("Seed", exact=True).locator("visible=true").input_value() == "7"
-    assert np.array_equal(pictures(page), shelf["attention_unet"].sample("horse", steps=20, seeds=[7, 8, 9, 10]))
+    assert np.array_equal(pictures(page), zoo["attention_unet"].sample("horse", steps=20, seeds=[7, 8, 9, 10]))
 
 
-def test_an_example_runs_at_once_from_the_keyboard(open_page, shelf):
+def test_an_example_runs_at_once_from_the_keyboard(open_page, zoo):
     page = open_page()
     previous = page.get_attribute(viewer("generate"), "data-run")
     page.get_by_role("button", name="Cats from 128 numbers").focus()
     page.keyboard.press("Enter")
     wait_for_run(page, "generate", previous)
-    expected = shelf["latent_diffusion"].sample("cat", steps=50, sampler="dpmpp", guidance_scale=4, seeds=range(4))
+    expected = zoo["latent_diffusion"].sample("cat", steps=50, sampler="dpmpp", guidance_scale=4, seeds=range(4))
     assert np.array_equal(pictures(page), expected)
     assert page.get_by_role("radio", name="cat").locator("visible=true").is_checked()
 

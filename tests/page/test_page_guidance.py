@@ -6,14 +6,14 @@ from conftest import save_tiny_checkpoint
 from page_helpers import fill, open_compare, pictures, run
 
 from benchmarks.browser import open_shelf, viewer
-from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.zoo import ModelZoo
 from train.install import install
 
 INTERVAL = "Guided at noise levels σ: low,high or all"
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory) -> Shelf:
+def zoo(tmp_path_factory) -> ModelZoo:
     """Three tiny models; the first two have a weaker version, the DDPM UNet is shown guided by its own."""
     root, weak = (tmp_path_factory.mktemp(name) for name in ("strong", "weak"))
     for key, shown in (("attention_unet", {}), ("ddpm_unet", {"guidance_scale": 2, "guide": "weak-model"})):
@@ -24,16 +24,16 @@ def shelf(tmp_path_factory) -> Shelf:
     return open_shelf(root)
 
 
-def test_an_interval_and_a_guide_change_the_run_and_are_in_its_link(open_page, shelf):
+def test_an_interval_and_a_guide_change_the_run_and_are_in_its_link(open_page, zoo):
     page = open_page()
     fill(page, **{"Steps": 6, "Seed": 3, "Images": 2, "Guidance": 3, INTERVAL: "0.3,5"})
     run(page)
     asked = {"steps": 6, "seeds": [3, 4], "guidance_scale": 3.0, "guidance_interval": "0.3,5"}
-    guided = shelf["attention_unet"].sample("horse", **asked)
+    guided = zoo["attention_unet"].sample("horse", **asked)
     assert np.array_equal(pictures(page), guided)
     page.get_by_role("radio", name="A weaker version of it").locator("visible=true").check()
     run(page)
-    by_weak = shelf["attention_unet"].sample("horse", **asked, guide="weak-model")
+    by_weak = zoo["attention_unet"].sample("horse", **asked, guide="weak-model")
     assert np.array_equal(pictures(page), by_weak) and not np.array_equal(guided, by_weak)
     page.wait_for_function("location.search.includes('guide=weak-model')")
     query = page.evaluate("location.search")
@@ -53,19 +53,19 @@ def test_an_interval_that_is_none_gets_a_sentence_and_the_run_stays(open_page):
     assert np.array_equal(pictures(page), before)
 
 
-def test_a_model_without_classes_can_be_guided_where_it_has_a_weaker_version(open_page, shelf):
+def test_a_model_without_classes_can_be_guided_where_it_has_a_weaker_version(open_page, zoo):
     page = open_page()
     page.get_by_role("radio", name="DDPM UNet").locator("visible=true").check()
     page.get_by_label("Guidance", exact=True).locator("visible=true").wait_for()
     fill(page, Steps=5, Seed=3, Images=1)
     run(page)
-    expected = shelf["ddpm_unet"].sample(steps=5, seeds=[3], guidance_scale=2, guide="weak-model")
+    expected = zoo["ddpm_unet"].sample(steps=5, seeds=[3], guidance_scale=2, guide="weak-model")
     assert np.array_equal(pictures(page), expected)
     page.get_by_role("radio", name="Simple UNet").locator("visible=true").check()
     page.get_by_text("A weaker version of it").locator("visible=true").wait_for(state="hidden")
 
 
-def test_two_ways_of_guiding_stand_side_by_side(open_page, shelf):
+def test_two_ways_of_guiding_stand_side_by_side(open_page, zoo):
     page = open_page()
     open_compare(page)
     for group, choice in (("A: Model", "Attention UNet"), ("B: Guided by", "A weaker version of it")):
@@ -74,5 +74,5 @@ def test_two_ways_of_guiding_stand_side_by_side(open_page, shelf):
     fill(page, A_Steps=4, B_Steps=4, Images=1, Seed=3)
     run(page, "compare")
     for place, guide in enumerate(("no-class", "weak-model"), 1):
-        expected = shelf["attention_unet"].sample("horse", steps=4, seeds=[3], guide=guide)
+        expected = zoo["attention_unet"].sample("horse", steps=4, seeds=[3], guide=guide)
         assert np.array_equal(pictures(page, "compare", lane=place), expected)

@@ -32,7 +32,7 @@ def pixels_of(page: Page, tab: str, place: int) -> np.ndarray:
     return canvas(page, f"#{tab}-picker .thumb:nth-child({place + 1}) canvas")
 
 
-def test_the_slider_where_it_was_left(open_page, shelf):
+def test_the_slider_where_it_was_left(open_page, zoo):
     page = open_page()
     open_forward(page)
     with held(page):
@@ -68,12 +68,12 @@ def test_the_picture_chosen_last(open_page):
     assert thumbs(page, "forward").nth(2).get_attribute("aria-pressed") == "true"
 
 
-def test_the_model_chosen_last(open_page, shelf):
+def test_the_model_chosen_last(open_page, zoo):
     page = open_page()
     with held(page):
         for title in ("Patch UNet", "DDPM UNet", "Simple UNet"):
             page.get_by_role("radio", name=title).locator("visible=true").check()
-    steps = first_settings_of(shelf, "simple_unet")["steps"]
+    steps = first_settings_of(zoo, "simple_unet")["steps"]
     page.get_by_text("Simple UNet").locator("visible=true").nth(1).wait_for()
     expect(page.get_by_role("radio", name="Simple UNet").locator("visible=true")).to_be_checked()
     expect(page.get_by_label("Steps", exact=True).locator("visible=true")).to_have_value(str(steps))
@@ -165,11 +165,11 @@ def slowly(function, seconds: float = 3):
 
 
 @pytest.fixture
-def sleepy_page(browser, shelf, monkeypatch):
+def sleepy_page(browser, zoo, monkeypatch):
     """A page on which the first sight of every tab but Generate takes seconds."""
     for tab, name in ((forward, "first_scene"), (classify, "first_answer"), (compare, "first_run")):
         monkeypatch.setattr(tab, name, slowly(getattr(tab, name)))
-    with served(shelf) as address:
+    with served(zoo) as address:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))

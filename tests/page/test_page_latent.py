@@ -18,8 +18,8 @@ from benchmarks.browser import open_shelf, served, viewer, wait_for_run
 from diffdemo.data import create_cat_dog_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError
 from diffdemo.latent.map import LatentMap, interpolate, load_map
-from diffdemo.ui.runs.shelf import Shelf
 from diffdemo.ui.runs.stream import Stops
+from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import latent
 from train import latent_map as command
 
@@ -41,7 +41,7 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shelf(all_checkpoints, toy, tmp_path_factory):
+def zoo(all_checkpoints, toy, tmp_path_factory):
     """One model of latents with a map of 40 points, and one of pixels."""
     root = tmp_path_factory.mktemp("mapped")
     for key in ("simple_unet", "latent_diffusion"):
@@ -51,19 +51,19 @@ def shelf(all_checkpoints, toy, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(shelf, data):
-    with served(shelf, data=data) as url:
+def address(zoo, data):
+    with served(zoo, data=data) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def latent_map(shelf) -> LatentMap:
-    return load_map(shelf.folder / "latent_diffusion")
+def latent_map(zoo) -> LatentMap:
+    return load_map(zoo.folder / "latent_diffusion")
 
 
 @pytest.fixture
-def model(shelf):
-    return shelf["latent_diffusion"]
+def model(zoo):
+    return zoo["latent_diffusion"]
 
 
 def open_latent(page: Page) -> None:
@@ -246,15 +246,15 @@ def test_originals_can_be_fetched_and_a_failure_is_one_sentence(open_page, toy, 
     assert np.array_equal(canvases(page, f"{POINT} .original canvas")[0], expected)
 
 
-def test_the_endpoint_has_originals_though_nobody_has_opened_the_tab(shelf, toy, latent_map):
-    with served(shelf, data=toy) as url:
+def test_the_endpoint_has_originals_though_nobody_has_opened_the_tab(zoo, toy, latent_map):
+    with served(zoo, data=toy) as url:
         _, original, numbers = Client(url, verbose=False).predict(3, api_name="/latent_point")
     expected = create_cat_dog_dataset(toy)[1].images[latent_map.index[3]]
     assert np.array_equal(np.array(Image.open(original)), expected) and numbers["psnr"] > 0
 
 
-def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_paths(shelf, tmp_path):
-    shutil.copytree(shelf.folder / "latent_diffusion", tmp_path / "latent_diffusion")
+def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_paths(zoo, tmp_path):
+    shutil.copytree(zoo.folder / "latent_diffusion", tmp_path / "latent_diffusion")
     config = tmp_path / "latent_diffusion/config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"training": {"images_seen": 0}}))
     bare = open_shelf(tmp_path)
@@ -270,12 +270,12 @@ def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_p
         latent.start(space, "cat", 5, "ddim", 1, "0")
 
 
-def test_without_a_map_the_tab_says_how_to_make_one_and_without_the_model_there_is_no_tab(all_checkpoints, shelf):
-    bare = Shelf({"latent_diffusion": shelf["latent_diffusion"]}, {}, all_checkpoints)
+def test_without_a_map_the_tab_says_how_to_make_one_and_without_the_model_there_is_no_tab(all_checkpoints, zoo):
+    bare = ModelZoo({"latent_diffusion": zoo["latent_diffusion"]}, {}, all_checkpoints)
     with gr.Blocks() as page:
         assert latent.add(bare, Stops()) is None
     shown = json.dumps(page.get_config_file(), default=str)
     assert "has no map of its latent space; make one with python" in shown and "latent-map" not in shown
     with gr.Blocks() as page:
-        assert latent.add(Shelf({"simple_unet": shelf["simple_unet"]}, {}), Stops()) is None
+        assert latent.add(ModelZoo({"simple_unet": zoo["simple_unet"]}, {}), Stops()) is None
     assert "Latent space" not in json.dumps(page.get_config_file(), default=str)

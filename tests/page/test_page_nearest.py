@@ -27,7 +27,7 @@ def toy(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shelf(tiny_checkpoints, tmp_path_factory):
+def zoo(tiny_checkpoints, tmp_path_factory):
     """One model, and a classifier beside it."""
     root = tmp_path_factory.mktemp("checkpoints")
     shutil.copytree(tiny_checkpoints / "attention_unet", root / "attention_unet")
@@ -36,8 +36,8 @@ def shelf(tiny_checkpoints, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(shelf, toy):
-    with served(shelf, data=toy) as url:
+def address(zoo, toy):
+    with served(zoo, data=toy) as url:
         yield url
 
 
@@ -51,14 +51,14 @@ def shown(page, figures: str) -> np.ndarray:
     return np.array(pixels, np.uint8).reshape(-1, 32, 32, 4)[..., :3]
 
 
-def test_the_chosen_picture_is_shown_with_its_nearest_training_pictures(open_page, shelf, toy):
+def test_the_chosen_picture_is_shown_with_its_nearest_training_pictures(open_page, zoo, toy):
     page = open_page()
     fill(page, Steps=3, Seed=3, Images=2)
     run(page)
     page.get_by_role("button", name="Is it copying?").click()
     page.get_by_role("button", name="Find the nearest training pictures").click()
-    made = shelf["attention_unet"].sample("horse", steps=3, seeds=[3, 4], guidance_scale=2.0)
-    classifier = load_classifier(shelf.folder / "classifier", "cpu")
+    made = zoo["attention_unet"].sample("horse", steps=3, seeds=[3, 4], guidance_scale=2.0)
+    classifier = load_classifier(zoo.folder / "classifier", "cpu")
     for place, training in enumerate([TrainingPictures(toy), TrainingPictures(toy, classifier)]):
         page.wait_for_selector(f"{VIEW}[data-of$='/{place}'][data-words*='Of 20 real']")
         found = training.nearest(made[place], 5)
@@ -95,7 +95,7 @@ def test_a_search_that_ends_under_another_run_is_not_shown(open_page, monkeypatc
     page.wait_for_selector(f"{VIEW}[data-of='{name}/0'][data-words*='Of 20 real']")
 
 
-def test_the_endpoint_finds_a_copy_and_says_so(address, shelf, toy, tmp_path):
+def test_the_endpoint_finds_a_copy_and_says_so(address, zoo, toy, tmp_path):
     train = load_dataset(toy, "train")
     Image.fromarray(train.images[17]).save(tmp_path / "copy.png")
     client = Client(address, verbose=False)
@@ -108,9 +108,9 @@ def test_the_endpoint_finds_a_copy_and_says_so(address, shelf, toy, tmp_path):
         client.predict(handle_file(tmp_path / "copy.png"), "colour", api_name="/nearest")
 
 
-def test_without_a_data_set_there_is_nothing_to_open(shelf, toy, tmp_path):
+def test_without_a_data_set_there_is_nothing_to_open(zoo, toy, tmp_path):
     with gr.Blocks() as page:
-        assert nearest.layout(nearest.Search(shelf, tmp_path)) is None
+        assert nearest.layout(nearest.Search(zoo, tmp_path)) is None
     assert page.config["components"] == []
-    shutil.copytree(shelf.folder / "attention_unet", tmp_path / "attention_unet")
+    shutil.copytree(zoo.folder / "attention_unet", tmp_path / "attention_unet")
     assert nearest.Search(open_shelf(tmp_path), toy).possible == ["pixels"]

@@ -69,17 +69,17 @@ def test_what_was_denoised_from_another_state_says_so(open_page, tmp_path):
     assert not below.evaluate("node => node.classList.contains('of-another')")
 
 
-def test_the_slider_walks_along_one_trajectory(open_page, shelf):
+def test_the_slider_walks_along_one_trajectory(open_page, zoo):
     page = open_page()
     open_forward(page)
     # Drawn once more it may differ by a level: on a busy machine, kernels sum in another order.
     level(page, 0)
     example = canvas(page, f"{FORWARD} .x0 canvas")
-    assert np.abs(example.astype(int) - Examples.draw(shelf).pictures[0]).max() <= 1
-    trajectory = Trajectory(shelf["attention_unet"], example[None], [7])
+    assert np.abs(example.astype(int) - Examples.draw(zoo).pictures[0]).max() <= 1
+    trajectory = Trajectory(zoo["attention_unet"], example[None], [7])
     for t in (600, 0, 137, 999):
         level(page, t)
-        expected = shelf["attention_unet"].images(trajectory.at(t))[0]
+        expected = zoo["attention_unet"].images(trajectory.at(t))[0]
         assert np.array_equal(canvas(page, f"{FORWARD} .x_t canvas"), expected)
         at = trajectory.level(t)
         assert page.inner_text(f"{FORWARD} .factor.signal .number") == f"{at.signal:.3f}"
@@ -120,7 +120,7 @@ def test_moving_the_slider_answers_at_once(open_page):
 @pytest.mark.parametrize(
     ("title", "key", "name"), [("Patch UNet", "patch_unet", "dog"), ("DDPM UNet", "ddpm_unet", None)]
 )
-def test_denoising_goes_on_from_the_picture_on_display(open_page, shelf, tmp_path, title, key, name):
+def test_denoising_goes_on_from_the_picture_on_display(open_page, zoo, tmp_path, title, key, name):
     Image.fromarray(PICTURE).save(tmp_path / "mine.png")
     page = open_page()
     open_forward(page)
@@ -135,13 +135,13 @@ def test_denoising_goes_on_from_the_picture_on_display(open_page, shelf, tmp_pat
     previous = page.get_attribute(viewer("forward"), "data-run")
     page.get_by_role("button", name="Denoise from here").click()
     wait_for_run(page, "forward", previous)
-    x_t = Trajectory(shelf[key], PICTURE[None], [7]).at(320)
-    *_, last = shelf[key].denoise(name, steps=6, seeds=[7], start=(x_t, 320))
-    assert np.array_equal(pictures(page, "forward")[0], shelf[key].images(last.x_prev)[0])
+    x_t = Trajectory(zoo[key], PICTURE[None], [7]).at(320)
+    *_, last = zoo[key].denoise(name, steps=6, seeds=[7], start=(x_t, 320))
+    assert np.array_equal(pictures(page, "forward")[0], zoo[key].images(last.x_prev)[0])
     assert "From t = 320" in page.inner_text(f"{viewer('forward')} .lane-title")
 
 
-def test_pictures_of_the_generate_tab_can_be_taken(open_page, shelf):
+def test_pictures_of_the_generate_tab_can_be_taken(open_page, zoo):
     page = open_page()
     generated = pictures(page)
     open_forward(page)
@@ -162,7 +162,7 @@ def test_pictures_of_the_generate_tab_can_be_taken(open_page, shelf):
     assert np.array_equal(canvas(page, f"{FORWARD} .x0 canvas"), generated[2])
 
 
-def test_an_upload_is_classified_class_by_class(open_page, shelf, tmp_path):
+def test_an_upload_is_classified_class_by_class(open_page, zoo, tmp_path):
     Image.fromarray(PICTURE).save(tmp_path / "mine.png")
     page = open_page()
     open_classify(page)
@@ -175,7 +175,7 @@ def test_an_upload_is_classified_class_by_class(open_page, shelf, tmp_path):
     page.get_by_text("50 network evaluations").locator("visible=true").wait_for()
     page.get_by_role("button", name="Classify", exact=True).click()
     page.wait_for_selector(f"{SCORES}[data-state=done]:not([data-run='{before}'])")
-    scores = classify(shelf["attention_unet"], PICTURE[None], 5, 0)
+    scores = classify(zoo["attention_unet"], PICTURE[None], 5, 0)
     assert page.get_attribute(SCORES, "data-draws") == "5"
     assert page.inner_text(f"{SCORES} .verdict b") == scores.best[0]
     rows = page.locator(f"{SCORES} .chart:first-child tr").all()[1:]
@@ -184,7 +184,7 @@ def test_an_upload_is_classified_class_by_class(open_page, shelf, tmp_path):
         above = 1000 * (scores.errors[0, index] - scores.errors[0].min())
         assert row.locator(".error-text").inner_text().startswith(f"{above:.2f} ±")
     assert page.locator(f"{SCORES} .chart").count() == 2
-    shares = shelf["latent_diffusion"].class_probabilities(PICTURE[None])[0]
+    shares = zoo["latent_diffusion"].class_probabilities(PICTURE[None])[0]
     shown = page.locator(f"{SCORES} .chart:last-child .share").all_inner_texts()
     assert shown == [f"{round(100 * float(share))} %" for share in shares]
 
@@ -210,17 +210,17 @@ def test_bad_pictures_get_one_sentence_and_nothing_is_lost(open_page, tmp_path):
         assert page.locator(shown).is_visible()
 
 
-def test_stop_ends_a_classification_and_keeps_its_draws(open_page, shelf, monkeypatch):
+def test_stop_ends_a_classification_and_keeps_its_draws(open_page, zoo, monkeypatch):
     page = open_page()
     open_classify(page)
     before = page.get_attribute(SCORES, "data-run")
-    forward = shelf["attention_unet"].network.forward
+    forward = zoo["attention_unet"].network.forward
 
     def slow(*args):
         time.sleep(0.05)
         return forward(*args)
 
-    monkeypatch.setattr(shelf["attention_unet"].network, "forward", slow)
+    monkeypatch.setattr(zoo["attention_unet"].network, "forward", slow)
     page.get_by_label("number input for Noise draws").locator("visible=true").fill("128")
     page.get_by_role("button", name="Classify", exact=True).click()
     page.wait_for_selector(f"{SCORES}[data-state=running]:not([data-run='{before}'])")

@@ -18,7 +18,7 @@ from benchmarks.browser import open_shelf, served
 from diffdemo.errors import RequestError
 from diffdemo.records.quality_curves import weights_of
 from diffdemo.records.run_folder import Record
-from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs.training import Library, facts
 from train.curves import COLUMNS, Table
 from train.install import install
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shelf(tiny_checkpoints, folder) -> Shelf:
+def zoo(tiny_checkpoints, folder) -> ModelZoo:
     """Checkpoints of which one has a history and pictures."""
     copytree(tiny_checkpoints, folder / "checkpoints")
     draw(folder / "checkpoints/attention_unet", "epoch_0001", 60)
@@ -44,8 +44,8 @@ def shelf(tiny_checkpoints, folder) -> Shelf:
 
 
 @pytest.fixture(scope="module")
-def address(shelf, folder) -> Iterator[str]:
-    with served(shelf, runs=folder / "runs") as url:
+def address(zoo, folder) -> Iterator[str]:
+    with served(zoo, runs=folder / "runs") as url:
         yield url
 
 
@@ -176,6 +176,6 @@ def test_curves_are_installed_and_a_damaged_table_is_a_sentence(folder, tmp_path
     assert any("no table" in sentence for sentence in facts(Record("", installed))["problems"])
 
 
-def test_without_a_folder_of_runs_there_are_checkpoints_only(shelf, tmp_path):
+def test_without_a_folder_of_runs_there_are_checkpoints_only(zoo, tmp_path):
     for folder in (None, tmp_path / "runs"):
-        assert list(Library(shelf, folder).records()) == ["simple_unet", "attention_unet"]
+        assert list(Library(zoo, folder).records()) == ["simple_unet", "attention_unet"]

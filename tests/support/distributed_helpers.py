@@ -15,7 +15,7 @@ from diffdemo.data import Dataset
 from diffdemo.errors import Interrupted
 from train.loop import run
 from train.loop.distributed import join
-from train.loop.resume import alone
+from train.loop.resume import locked
 from train.loop.run import RunOptions, begin
 from train.loop.settings import Settings
 from train.loop.task import Task
@@ -87,7 +87,7 @@ class Killed(Trainer):
 def script(out: Path, resume: bool) -> None:
     """What a training script does, in `out`."""
     options, chosen = begin(RunOptions(device="cpu", resume=resume), settings(out), set(), {})
-    with alone(out):
+    with locked(out):
         run.train(new_task(resume), options, chosen, (forty_pictures(), forty_pictures()))
 
 

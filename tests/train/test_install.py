@@ -166,13 +166,13 @@ def test_what_cannot_be_installed_leaves_what_was_there(run, tmp_path):
 
 @pytest.mark.parametrize(("flags", "encoding"), [([], "int8"), (["--weights", "fp16"], "fp16")])
 def test_the_command_takes_which(run, tmp_path, monkeypatch, capsys, flags, encoding):
-    monkeypatch.setattr(sys, "argv", ["install", str(run), "--checkpoints", str(tmp_path / "shelf"), *flags])
+    monkeypatch.setattr(sys, "argv", ["install", str(run), "--checkpoints", str(tmp_path / "zoo"), *flags])
     with pytest.raises(SystemExit) as ended:
         run_app(script.main)
         sys.exit(0)
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"Installed {run} as {tmp_path / 'shelf' / 'attention_unet'}.\n"
-    assert encoding_of(read_info(tmp_path / "shelf" / "attention_unet")) == encoding
+    assert capsys.readouterr().out == f"Installed {run} as {tmp_path / 'zoo' / 'attention_unet'}.\n"
+    assert encoding_of(read_info(tmp_path / "zoo" / "attention_unet")) == encoding
 
 
 def test_an_unknown_encoding_is_a_sentence_of_the_command(run, tmp_path, monkeypatch, capsys):

@@ -149,9 +149,9 @@ def test_bad_flags_are_refused_with_a_sentence(options, said):
 
 def test_everything_is_trained_listed_installed_and_resumed(tmp_path):
     """The smoke run of every script: pictures of its own, tiny networks, and a part that cannot work at first."""
-    data, out, shelf = make_toy_dataset(tmp_path / "toy", per_class=24), tmp_path / "runs", tmp_path / "shelf"
+    data, out, zoo = make_toy_dataset(tmp_path / "toy", per_class=24), tmp_path / "runs", tmp_path / "zoo"
     script = Script("train.all")
-    flags = ["--data", data, "--out", out, "--max-minutes", 30, "--images", 320, "--size", "tiny", "--install", shelf]
+    flags = ["--data", data, "--out", out, "--max-minutes", 30, "--images", 320, "--size", "tiny", "--install", zoo]
     out.mkdir()
     (out / "simple_unet").write_text("in the way")
     said, error = script.finish(*flags, code=2)
@@ -159,7 +159,7 @@ def test_everything_is_trained_listed_installed_and_resumed(tmp_path):
     assert "simple_unet cannot be used: File exists" in error
     table = {line.split()[0]: line.split()[1] for line in said.splitlines()[-len(PARTS) :]}
     assert table == {part.name: "failed" if part.name == "simple_unet" else "done" for part in PARTS}
-    assert "simple_unet" not in {model["key"] for model in diffdemo.list_models(shelf)}
+    assert "simple_unet" not in {model["key"] for model in diffdemo.list_models(zoo)}
 
     (out / "simple_unet").unlink()
     weights = (out / "attention_unet" / "model.safetensors").read_bytes()
@@ -167,13 +167,13 @@ def test_everything_is_trained_listed_installed_and_resumed(tmp_path):
     assert (out / "attention_unet" / "model.safetensors").read_bytes() == weights  # what was done is left alone
     outcomes = json.loads((out / "all.json").read_text())
     assert {entry["outcome"] for entry in outcomes.values()} == {"done"}
-    models = diffdemo.list_models(shelf)
+    models = diffdemo.list_models(zoo)
     assert [model["key"] for model in models] == list(registry.SPECS)
     for model in models:
         assert model["images_seen"] > 0 and model["minutes"] is not None and model["hardware"]
-        images = diffdemo.load(model["key"], device="cpu", checkpoints=shelf).sample(steps=2, seeds=[1])
+        images = diffdemo.load(model["key"], device="cpu", checkpoints=zoo).sample(steps=2, seeds=[1])
         assert images.shape == (1, 32, 32, 3)
-    assert not list(shelf.rglob("state.safetensors"))
+    assert not list(zoo.rglob("state.safetensors"))
 
     _, error = script.finish("--out", out, code=2)
     assert "holds runs already; add --resume to go on" in error

@@ -16,81 +16,81 @@ from diffdemo.ui import options
 from diffdemo.ui.page import main
 from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs.settings import first_settings_of
-from diffdemo.ui.runs.shelf import Shelf
-from diffdemo.ui.runs.stream import Lane
+from diffdemo.ui.runs.stream import SamplingRun
+from diffdemo.ui.runs.zoo import ModelZoo
 
 
 @pytest.fixture(scope="module")
-def shelf(tiny_checkpoints) -> Shelf:
+def zoo(tiny_checkpoints) -> ModelZoo:
     return open_shelf(tiny_checkpoints)
 
 
 @pytest.fixture(scope="module")
-def client(shelf):
-    with served(shelf) as address:
+def client(zoo):
+    with served(zoo) as address:
         yield Client(address, verbose=False)
 
 
-def test_the_api_returns_the_pictures_of_the_seeds(client, shelf):
+def test_the_api_returns_the_pictures_of_the_seeds(client, zoo):
     seed = 2**64 - 2
     gallery, settings = client.predict(
         model="simple_unet", class_name="dog", steps=6, seed=str(seed), n=2, sampler="heun", guidance=1.5,
         api_name="/generate",
     )  # fmt: skip
-    expected = shelf["simple_unet"].sample("dog", steps=6, seeds=[seed, seed + 1], sampler="heun", guidance_scale=1.5)
+    expected = zoo["simple_unet"].sample("dog", steps=6, seeds=[seed, seed + 1], sampler="heun", guidance_scale=1.5)
     assert np.array_equal([np.asarray(Image.open(item["image"])) for item in gallery], expected)
     assert settings["seeds"] == [str(seed), str(seed + 1)]
     assert settings["network_evaluations"] == 22
 
 
 def test_what_a_client_leaves_out_is_the_models_own(all_checkpoints):
-    shelf = open_shelf(all_checkpoints)
-    with served(shelf) as address:
+    zoo = open_shelf(all_checkpoints)
+    with served(zoo) as address:
         client = Client(address, verbose=False)
         for key in ("ddpm_unet", "patch_unet", "latent_diffusion"):
             _, settings = client.predict(model=key, steps=1, api_name="/generate")
-            own = first_settings_of(shelf, key) | {"steps": 1}
+            own = first_settings_of(zoo, key) | {"steps": 1}
             assert {name: settings[name] for name in own} == own
         asked = {"model_a": "ddpm_unet", "model_b": "patch_unet", "model_d": "latent_diffusion"}
         *_, settings = client.predict(**asked, steps_a=1, steps_b=1, steps_d=1, api_name="/compare")
         assert [side["class_name"] for side in settings] == ["any"] * 3
         assert [side["guidance"] for side in settings] == [
-            first_settings_of(shelf, key)["guidance"] for key in asked.values()
+            first_settings_of(zoo, key)["guidance"] for key in asked.values()
         ]
         assert settings[2]["sampler"] == "ddpm"
         *_, settings = client.predict(model_a="patch_unet", model_b="latent_diffusion", api_name="/compare")
         assert [side["class_name"] for side in settings] == ["dog"] * 2
 
 
-def test_the_api_compares(client, shelf):
+def test_the_api_compares(client, zoo):
     *galleries, settings = client.predict(steps_a=3, steps_b=4, seed="9", n=1, api_name="/compare")
     assert galleries[2:] == [[], []]
     for gallery, key, steps in zip(galleries[:2], ("simple_unet", "attention_unet"), (3, 4), strict=True):
-        expected = shelf[key].sample("horse", steps=steps, seeds=[9])
+        expected = zoo[key].sample("horse", steps=steps, seeds=[9])
         assert np.array_equal(np.asarray(Image.open(gallery[0]["image"])), expected[0])
     assert [side["model"] for side in settings] == ["simple_unet", "attention_unet"]
 
 
-def test_the_api_compares_four(client, shelf):
+def test_the_api_compares_four(client, zoo):
     models = {f"model_{name}": "simple_unet" for name in "abcd"}
     steps = {f"steps_{name}": 2 + place for place, name in enumerate("abcd")}
     *galleries, settings = client.predict(**models, **steps, seed="9", n=2, same_noise=False, api_name="/compare")
     assert [side["sampler"] for side in settings] == ["dpmpp", "dpmpp", "ddim", "ddpm"]
     for place, (gallery, side) in enumerate(zip(galleries, settings, strict=True)):
         seeds = [9 + 2 * place, 10 + 2 * place]
-        expected = shelf["simple_unet"].sample("horse", steps=2 + place, sampler=side["sampler"], seeds=seeds)
+        expected = zoo["simple_unet"].sample("horse", steps=2 + place, sampler=side["sampler"], seeds=seeds)
         assert np.array_equal([np.asarray(Image.open(item["image"])) for item in gallery], expected)
 
 
-def test_the_api_saves_the_last_run(shelf):
-    with served(shelf) as address:
+def test_the_api_saves_the_last_run(zoo):
+    with served(zoo) as address:
         client = Client(address, verbose=False)
         with pytest.raises(AppError, match="There is no run to save yet; call /generate first"):
             client.predict("png", api_name="/save")
         client.predict(steps=5, seed="3", n=2, api_name="/generate")
         png, gif = (Path(client.predict(kind, api_name="/save")) for kind in ("png", "gif"))
         assert (png.name, gif.name) == ("attention_unet-horse-3-to-4.png", "attention_unet-horse-3-to-4.gif")
-        expected = image_grid(shelf["attention_unet"].sample("horse", steps=5, seeds=[3, 4]), scale=4)
+        expected = image_grid(zoo["attention_unet"].sample("horse", steps=5, seeds=[3, 4]), scale=4)
         assert np.array_equal(np.asarray(Image.open(png)), expected)
         assert Image.open(gif).n_frames == 6
         with pytest.raises(AppError, match="There is no format 'bmp'; choose one of: png, gif, mp4"):
@@ -117,7 +117,7 @@ def test_the_api_refuses_in_one_sentence(client, wrong, sentence):
 
 
 def test_unexpected_errors_show_no_details(client, monkeypatch):
-    monkeypatch.setattr(Lane, "advance", lambda *_: 1 / 0)
+    monkeypatch.setattr(SamplingRun, "advance", lambda *_: 1 / 0)
     with pytest.raises(AppError) as error:
         client.predict(api_name="/generate")
     assert "division" not in str(error.value)

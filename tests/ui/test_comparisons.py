@@ -16,12 +16,12 @@ from diffdemo.records.quality_curves import SETTINGS, TABLES, weights_of
 from diffdemo.ui.runs.compare_link import asked_for, link
 from diffdemo.ui.runs.comparisons import pair_of, pairs, start, table
 from diffdemo.ui.runs.settings import linked
-from diffdemo.ui.runs.shelf import Shelf
 from diffdemo.ui.runs.stream import stream
+from diffdemo.ui.runs.zoo import ModelZoo
 
 
 @pytest.fixture(scope="module")
-def shelf(tiny_checkpoints) -> Shelf:
+def zoo(tiny_checkpoints) -> ModelZoo:
     return open_shelf(tiny_checkpoints)
 
 
@@ -52,16 +52,16 @@ def test_only_pictures_alike_in_shape_are_compared():
 SIDE = ("simple_unet", 3, "ddim", 1)
 
 
-def test_unlinked_noise_takes_the_following_seeds(shelf):
-    linked, unlinked = (start(shelf, "cat", "5", 2, same, SIDE, SIDE, SIDE) for same in (True, False))
+def test_unlinked_noise_takes_the_following_seeds(zoo):
+    linked, unlinked = (start(zoo, "cat", "5", 2, same, SIDE, SIDE, SIDE) for same in (True, False))
     assert [lane.seeds for lane in linked] == [[5, 6]] * 3
     assert [lane.seeds for lane in unlinked] == [[5, 6], [7, 8], [9, 10]]
     with pytest.raises(RequestError, match="seed must be a whole number"):
-        start(shelf, "cat", str(2**64 - 2), 2, False, SIDE, SIDE)
+        start(zoo, "cat", str(2**64 - 2), 2, False, SIDE, SIDE)
 
 
-def test_every_pair_has_its_rows_and_the_mean_of_its_difference(shelf):
-    lanes = start(shelf, "cat", "5", 2, True, SIDE, ("attention_unet", 3, "ddim", 1), SIDE)
+def test_every_pair_has_its_rows_and_the_mean_of_its_difference(zoo):
+    lanes = start(zoo, "cat", "5", 2, True, SIDE, ("attention_unet", 3, "ddim", 1), SIDE)
     list(stream(lanes))
     assert pairs(3) == ["A and B", "A and C", "B and C"]
     assert len(pairs(4)) == 6
@@ -77,9 +77,9 @@ def test_every_pair_has_its_rows_and_the_mean_of_its_difference(shelf):
         pair_of(lanes, "A and D")
 
 
-def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_none(shelf):
+def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_none(zoo):
     def with_figures(key: str, metrics: dict) -> Generator:
-        return Generator(shelf[key].network, replace(shelf[key].info, metrics=metrics), "cpu")
+        return Generator(zoo[key].network, replace(zoo[key].info, metrics=metrics), "cpu")
 
     def figure(value: float, n: int, steps: int = 10) -> dict:
         how = {"measured": f"n = {n} against this; classifier", "drawn": f"ddim, {steps} steps"}
@@ -87,7 +87,7 @@ def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_
 
     first = with_figures("simple_unet", {"fid": figure(41.237, 10), "recall": figure(0.25, 10), "class_agreement": 0.5})
     second = with_figures("attention_unet", {"fid": figure(30.0, 20), "recall": figure(0.75, 10, steps=20)})
-    both = Shelf({"simple_unet": first, "attention_unet": second}, {})
+    both = ModelZoo({"simple_unet": first, "attention_unet": second}, {})
     lanes = start(both, "cat", "5", 1, True, SIDE, ("attention_unet", 3, "ddim", 2))
     list(stream(lanes))
     rows = dict(line.strip("| ").split(" | ", 1) for line in table(lanes).splitlines()[2:])
@@ -99,18 +99,18 @@ def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_
     assert rows["FID, n = 20 against this; classifier"] == r"- | 30 \(real: 0.5\)"
     # they are of other runs than these, and the table says of which
     assert rows["*the checkpoint, drawn by*"] == "ddim, 10 steps | ddim, 10 steps"
-    assert "quality figures" in table(start(shelf, "cat", "5", 1, True, SIDE))
+    assert "quality figures" in table(start(zoo, "cat", "5", 1, True, SIDE))
 
 
-def test_the_table_has_the_figures_of_runs_with_these_settings_where_they_were_measured(shelf, tmp_path):
+def test_the_table_has_the_figures_of_runs_with_these_settings_where_they_were_measured(zoo, tmp_path):
     def rows(*sides, class_name: str = "cat") -> dict:
-        lanes = start(shelf, class_name, "5", 1, True, *sides)
+        lanes = start(zoo, class_name, "5", 1, True, *sides)
         list(stream(lanes))
         return dict(line.strip("| ").split(" | ", 1) for line in table(lanes, tmp_path).splitlines()[2:])
 
     def write(key: str, x: str, *measured: dict) -> None:
         (tmp_path / key).mkdir(exist_ok=True)
-        weights = weights_of(shelf[key].info.files)
+        weights = weights_of(zoo[key].info.files)
         how = {
             "spacing": "trailing",
             "n": 1500,
@@ -144,24 +144,24 @@ def read(address: str) -> dict:
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_a_link_brings_back_every_run(shelf, same):
+def test_a_link_brings_back_every_run(zoo, same):
     sides = [("simple_unet", 3, "ddim", 0.1 + 0.2), ("attention_unet", 4, "heun", 1), ("simple_unet", 5, "ddpm", 20)]
-    lanes = start(shelf, "cat", str(2**64 - 9), 2, same, *sides)
-    asked = asked_for(shelf, read(link(lanes, same)))
-    again = start(shelf, asked.class_name, asked.seed, asked.count, asked.linked, *asked.sides)
+    lanes = start(zoo, "cat", str(2**64 - 9), 2, same, *sides)
+    asked = asked_for(zoo, read(link(lanes, same)))
+    again = start(zoo, asked.class_name, asked.seed, asked.count, asked.linked, *asked.sides)
     assert asked.linked == same
     for one, other in zip(lanes, again, strict=True):
         assert (one.model.key, one.settings, one.seeds) == (other.model.key, other.settings, other.seeds)
 
 
-def test_a_link_may_leave_settings_out_and_is_for_its_tab_only(shelf):
-    assert asked_for(shelf, {"model": "simple_unet", "seed": "3"}) is None
-    assert asked_for(shelf, {"tab": "forward", "seed": "3"}) is None
-    assert asked_for(shelf, {"tab": "compare", "utm": "x"}) is None
-    asked = asked_for(shelf, {"tab": "compare", "sampler_c": "heun"})
+def test_a_link_may_leave_settings_out_and_is_for_its_tab_only(zoo):
+    assert asked_for(zoo, {"model": "simple_unet", "seed": "3"}) is None
+    assert asked_for(zoo, {"tab": "forward", "seed": "3"}) is None
+    assert asked_for(zoo, {"tab": "compare", "utm": "x"}) is None
+    asked = asked_for(zoo, {"tab": "compare", "sampler_c": "heun"})
     assert [side[0] for side in asked.sides] == ["simple_unet", "attention_unet", "attention_unet"]
     assert [side[2] for side in asked.sides] == ["dpmpp", "dpmpp", "heun"]
-    assert linked(shelf, {"tab": "compare", "seed": "3"}) is None  # not for the Generate tab
+    assert linked(zoo, {"tab": "compare", "seed": "3"}) is None  # not for the Generate tab
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,6 @@ def test_a_link_may_leave_settings_out_and_is_for_its_tab_only(shelf):
         ({"linked": "perhaps"}, "There is no answer 'perhaps'"),
     ],
 )
-def test_a_bad_link_gets_one_sentence(shelf, query, sentence):
+def test_a_bad_link_gets_one_sentence(zoo, query, sentence):
     with refused(RequestError, sentence):
-        asked_for(shelf, {"tab": "compare", **query})
+        asked_for(zoo, {"tab": "compare", **query})

@@ -15,8 +15,8 @@ from diffdemo.registry import SPECS
 from diffdemo.trajectory import Trajectory, curves
 from diffdemo.ui.components.picker import chosen, offer
 from diffdemo.ui.parts import sources, wiring
-from diffdemo.ui.runs.shelf import Shelf
 from diffdemo.ui.runs.stream import stream, whole
+from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import classify as classify_tab
 from diffdemo.ui.tabs import forward
 
@@ -26,8 +26,8 @@ with_classes = pytest.mark.parametrize("key", [key for key, spec in SPECS.items(
 
 
 @pytest.fixture(scope="module")
-def client(shelf):
-    with served(shelf) as address:
+def client(zoo):
+    with served(zoo) as address:
         yield Client(address, verbose=False)
 
 
@@ -45,8 +45,8 @@ def pixels(packed: str) -> np.ndarray:
 
 
 @every_model
-def test_a_scene_shows_the_models_own_trajectory(shelf, key):
-    scene, model = forward.scene(shelf, PICTURE, key, "5", 321), shelf[key]
+def test_a_scene_shows_the_models_own_trajectory(zoo, key):
+    scene, model = forward.scene(zoo, PICTURE, key, "5", 321), zoo[key]
     trajectory = Trajectory(model, PICTURE[None], [5])
     for name, state in {"x_t": trajectory.at(321), "x0": trajectory.x0, "eps": trajectory.eps}.items():
         assert np.array_equal(pixels(scene[name]), model.images(state)), name
@@ -56,33 +56,33 @@ def test_a_scene_shows_the_models_own_trajectory(shelf, key):
     sent = np.frombuffer(base64.b64decode(scene["curves"]), "<f4").reshape(3, 1000)
     assert np.array_equal(sent, curves(model.diffusion.schedule))
     assert scene["decoded"] == (key == "latent_diffusion")
-    moved = forward.moment(shelf, PICTURE, key, "5", 322)
+    moved = forward.moment(zoo, PICTURE, key, "5", 322)
     assert moved["of"] == scene["of"] and moved["x_t"] != scene["x_t"]
 
 
-def test_another_picture_model_or_seed_is_another_scene(shelf):
+def test_another_picture_model_or_seed_is_another_scene(zoo):
     asked = [(PICTURE, "simple_unet", "1"), (PICTURE, "simple_unet", "2"), (PICTURE, "attention_unet", "1")]
     asked.append((PICTURE[::-1], "simple_unet", "1"))
-    assert len({forward.moment(shelf, *of, 5)["of"] for of in asked}) == 4
+    assert len({forward.moment(zoo, *of, 5)["of"] for of in asked}) == 4
 
 
 @every_model
 @pytest.mark.parametrize(("t", "steps", "taken"), [(999, 5, 5), (300, 5, 5), (3, 20, 4), (0, 20, 1)])
-def test_denoising_starts_with_the_very_state_on_display(shelf, key, t, steps, taken):
-    class_name = shelf.classes(key)[-1]
-    lane = forward.start(shelf, PICTURE, key, class_name, steps, "ddim", 1, "5", t)
+def test_denoising_starts_with_the_very_state_on_display(zoo, key, t, steps, taken):
+    class_name = zoo.classes(key)[-1]
+    lane = forward.start(zoo, PICTURE, key, class_name, steps, "ddim", 1, "5", t)
     message = whole(stream([lane]))
     assert message["state"] == "done" and lane.total == taken == len(message["frames"])
     assert message["lanes"][0]["title"].startswith(f"From t = {t}: ")
     first = message["frames"]["0"][0]
-    assert first["t"] == t and first["x_t"] == forward.moment(shelf, PICTURE, key, "5", t)["x_t"]
+    assert first["t"] == t and first["x_t"] == forward.moment(zoo, PICTURE, key, "5", t)["x_t"]
 
 
-def test_without_a_picture_one_sentence_asks_for_it(shelf):
+def test_without_a_picture_one_sentence_asks_for_it(zoo):
     for ask in (
-        lambda: forward.scene(shelf, None, "simple_unet", "1", 5),
-        lambda: forward.start(shelf, None, "simple_unet", "cat", 5, "ddim", 1, "1", 5),
-        lambda: classify_tab.start(shelf, None, "simple_unet"),
+        lambda: forward.scene(zoo, None, "simple_unet", "1", 5),
+        lambda: forward.start(zoo, None, "simple_unet", "cat", 5, "ddim", 1, "1", 5),
+        lambda: classify_tab.start(zoo, None, "simple_unet"),
     ):
         with pytest.raises(RequestError, match="There is no picture yet; upload one or choose"):
             ask()
@@ -99,13 +99,13 @@ def test_a_picture_from_the_browser_is_checked():
             chosen(wrong)
 
 
-def test_examples_are_drawn_by_a_model_that_is_there(shelf):
-    examples = sources.Examples.draw(shelf)
-    expected = shelf["attention_unet"].sample("horse", seeds=[sources.SEED + 1], steps=sources.STEPS, sampler="dpmpp")
+def test_examples_are_drawn_by_a_model_that_is_there(zoo):
+    examples = sources.Examples.draw(zoo)
+    expected = zoo["attention_unet"].sample("horse", seeds=[sources.SEED + 1], steps=sources.STEPS, sampler="dpmpp")
     place = sources.CLASSES.index("horse")
     assert abs(examples.pictures[place].astype(int) - expected[0]).max() <= 1
     assert examples.labels[place] == f"horse, drawn by attention_unet, seed {sources.SEED + 1}"
-    alone = sources.Examples.draw(Shelf({"ddpm_unet": shelf["ddpm_unet"]}, {}))
+    alone = sources.Examples.draw(ModelZoo({"ddpm_unet": zoo["ddpm_unet"]}, {}))
     assert alone.pictures.shape == (4, 32, 32, 3) and alone.labels[0].startswith("any, drawn by ddpm_unet")
     assert len(pixels(offer(alone.pictures, alone.labels)["pictures"])) == 4
 
@@ -114,24 +114,24 @@ def test_examples_are_drawn_by_a_model_that_is_there(shelf):
 
 
 @with_classes
-def test_the_chart_gets_what_the_package_says(shelf, key):
-    started = classify_tab.start(shelf, PICTURE, key, 6, "3")
-    *_, last = classify_tab.stream(shelf, classify_tab.Pace(), *started, 6)
-    scores = classify(shelf[key], PICTURE[None], 6, 3)
+def test_the_chart_gets_what_the_package_says(zoo, key):
+    started = classify_tab.start(zoo, PICTURE, key, 6, "3")
+    *_, last = classify_tab.stream(zoo, classify_tab.Pace(), *started, 6)
+    scores = classify(zoo[key], PICTURE[None], 6, 3)
     assert (last["state"], last["draws"], last["total"], last["evaluations"]) == ("done", 6, 6, scores.evaluations)
     assert last["probabilities"] == scores.probabilities[0].tolist()
     np.testing.assert_allclose(last["errors"], scores.errors[0] - scores.errors[0].min(), atol=1e-12)
     assert last["margins"] == scores.standard_errors[0].tolist()
     assert last["autoencoder"]["classes"] == ["cat", "dog"]
-    expected = shelf["latent_diffusion"].class_probabilities(PICTURE[None])[0]
+    expected = zoo["latent_diffusion"].class_probabilities(PICTURE[None])[0]
     np.testing.assert_allclose(last["autoencoder"]["probabilities"], expected, rtol=1e-5)
 
 
-def test_the_answer_is_refined_draw_by_draw_and_stops_at_once(shelf, monkeypatch):
+def test_the_answer_is_refined_draw_by_draw_and_stops_at_once(zoo, monkeypatch):
     monkeypatch.setattr(classify_tab, "SECONDS_BETWEEN_MESSAGES", 0)
     halted = iter([False, False, True])
-    started = classify_tab.start(shelf, PICTURE, "simple_unet", 50)
-    messages = list(classify_tab.stream(shelf, classify_tab.Pace(), *started, 50, lambda: next(halted)))
+    started = classify_tab.start(zoo, PICTURE, "simple_unet", 50)
+    messages = list(classify_tab.stream(zoo, classify_tab.Pace(), *started, 50, lambda: next(halted)))
     assert [(message["draws"], message["state"]) for message in messages] == [
         (1, "running"),
         (2, "running"),
@@ -139,56 +139,56 @@ def test_the_answer_is_refined_draw_by_draw_and_stops_at_once(shelf, monkeypatch
     ]
     assert messages[0]["margins"] == [None] * 10 and None not in messages[1]["margins"]
     assert len({message["run"] for message in messages}) == 1
-    late = classify_tab.start(shelf, PICTURE, "simple_unet", 50)
-    *_, last = classify_tab.stream(shelf, classify_tab.Pace(), *late, 50, limit=0)
+    late = classify_tab.start(zoo, PICTURE, "simple_unet", 50)
+    *_, last = classify_tab.stream(zoo, classify_tab.Pace(), *late, 50, limit=0)
     assert (last["state"], last["draws"]) == ("late", 1)
 
 
-def test_without_the_autoencoder_there_is_only_the_diffusion_classifier(shelf):
-    alone = Shelf({"simple_unet": shelf["simple_unet"]}, {})
+def test_without_the_autoencoder_there_is_only_the_diffusion_classifier(zoo):
+    alone = ModelZoo({"simple_unet": zoo["simple_unet"]}, {})
     *_, last = classify_tab.stream(alone, classify_tab.Pace(), *classify_tab.start(alone, PICTURE, "simple_unet", 2), 2)
     assert last["autoencoder"] is None
-    assert classify_tab.keys(shelf) == ["attention_unet", "simple_unet", "patch_unet", "latent_diffusion"]
-    assert classify_tab.keys(Shelf({"ddpm_unet": shelf["ddpm_unet"]}, {})) == []
+    assert classify_tab.keys(zoo) == ["attention_unet", "simple_unet", "patch_unet", "latent_diffusion"]
+    assert classify_tab.keys(ModelZoo({"ddpm_unet": zoo["ddpm_unet"]}, {})) == []
 
 
-def test_the_cost_is_counted_and_measured(shelf):
+def test_the_cost_is_counted_and_measured(zoo):
     pace = classify_tab.Pace()
-    assert "20 draws × 2 classes = **40 network evaluations**, about " in pace.cost(shelf["patch_unet"], 20)
-    pace.note(shelf["patch_unet"], 2.0, 10)
-    assert pace.cost(shelf["patch_unet"], 20).endswith("about 8.0 s on this machine; a GPU would be much faster.")
-    pace.note(shelf["patch_unet"], 60.0, 10)
-    assert "about 4 minutes on this machine" in pace.cost(shelf["patch_unet"], 20)
+    assert "20 draws × 2 classes = **40 network evaluations**, about " in pace.cost(zoo["patch_unet"], 20)
+    pace.note(zoo["patch_unet"], 2.0, 10)
+    assert pace.cost(zoo["patch_unet"], 20).endswith("about 8.0 s on this machine; a GPU would be much faster.")
+    pace.note(zoo["patch_unet"], 60.0, 10)
+    assert "about 4 minutes on this machine" in pace.cost(zoo["patch_unet"], 20)
 
 
 # --- their endpoints --------------------------------------------------------------------------------------------------
 
 
 @every_model
-def test_the_api_hides_a_picture_in_noise(client, shelf, picture, key):
+def test_the_api_hides_a_picture_in_noise(client, zoo, picture, key):
     seed = 2**64 - 1
     shown, numbers = client.predict(picture, model=key, t=250, seed=str(seed), api_name="/forward")
-    trajectory = Trajectory(shelf[key], PICTURE[None], [seed])
-    assert np.array_equal(np.asarray(Image.open(shown)), shelf[key].images(trajectory.at(250))[0])
+    trajectory = Trajectory(zoo[key], PICTURE[None], [seed])
+    assert np.array_equal(np.asarray(Image.open(shown)), zoo[key].images(trajectory.at(250))[0])
     assert numbers == pytest.approx(vars(trajectory.level(250)))
 
 
 @every_model
-def test_the_api_denoises_from_the_way(client, shelf, picture, key):
-    class_name = shelf.classes(key)[-1]
+def test_the_api_denoises_from_the_way(client, zoo, picture, key):
+    class_name = zoo.classes(key)[-1]
     asked = {"model": key, "class_name": class_name, "t": 400, "steps": 4, "seed": "5", "sampler": "ddpm"}
     shown, settings = client.predict(picture, **asked, guidance=1, api_name="/denoise_from")
-    x_t = Trajectory(shelf[key], PICTURE[None], [5]).at(400)
-    run = shelf[key].denoise(class_name, steps=4, seeds=[5], sampler="ddpm", guidance_scale=1, start=(x_t, 400))
+    x_t = Trajectory(zoo[key], PICTURE[None], [5]).at(400)
+    run = zoo[key].denoise(class_name, steps=4, seeds=[5], sampler="ddpm", guidance_scale=1, start=(x_t, 400))
     *_, last = run
-    assert np.array_equal(np.asarray(Image.open(shown)), shelf[key].images(last.x_prev)[0])
+    assert np.array_equal(np.asarray(Image.open(shown)), zoo[key].images(last.x_prev)[0])
     assert (settings["t"], settings["steps"], settings["model"]) == (400, 4, key)
 
 
 @with_classes
-def test_the_api_classifies(client, shelf, picture, key):
+def test_the_api_classifies(client, zoo, picture, key):
     answer = client.predict(picture, model=key, draws=3, seed="6", api_name="/classify")
-    scores = classify(shelf[key], PICTURE[None], 3, 6)
+    scores = classify(zoo[key], PICTURE[None], 3, 6)
     assert (answer["best"], answer["evaluations"]) == (scores.best[0], scores.evaluations)
     shown = [answer["classes"][name]["probability"] for name in scores.classes]
     np.testing.assert_allclose(shown, scores.probabilities[0], rtol=1e-6)

@@ -11,23 +11,23 @@ from PIL import Image
 from benchmarks.browser import open_shelf
 from diffdemo import RequestError
 from diffdemo.figures.raster import image_grid, save_gif
-from diffdemo.ui.runs.lane import Lane
 from diffdemo.ui.runs.recordings import KINDS, Recordings
+from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.settings import start
-from diffdemo.ui.runs.shelf import Shelf
 from diffdemo.ui.runs.stream import stream
+from diffdemo.ui.runs.zoo import ModelZoo
 
 
 @pytest.fixture(scope="module")
-def shelf(tiny_checkpoints) -> Shelf:
+def zoo(tiny_checkpoints) -> ModelZoo:
     return open_shelf(tiny_checkpoints)
 
 
-def lane(shelf: Shelf, steps: int = 4, count: int = 2, class_name: str = "cat") -> Lane:
-    return start(shelf, "simple_unet", class_name, steps, "ddim", 1, "5", count)
+def lane(zoo: ModelZoo, steps: int = 4, count: int = 2, class_name: str = "cat") -> SamplingRun:
+    return start(zoo, "simple_unet", class_name, steps, "ddim", 1, "5", count)
 
 
-def finish(running: Lane) -> Lane:
+def finish(running: SamplingRun) -> SamplingRun:
     list(stream([running]))
     return running
 
@@ -39,14 +39,14 @@ def frames_of(path) -> Iterator[np.ndarray]:
             yield np.asarray(film.convert("RGB"))
 
 
-def test_the_files_hold_the_frames_that_were_shown_and_no_new_run_is_made(shelf, monkeypatch, tmp_path):
-    recordings, done = Recordings(), finish(lane(shelf))
+def test_the_files_hold_the_frames_that_were_shown_and_no_new_run_is_made(zoo, monkeypatch, tmp_path):
+    recordings, done = Recordings(), finish(lane(zoo))
     recordings.keep("1", [done])
-    steps = list(shelf["simple_unet"].denoise("cat", steps=4, sampler="ddim", guidance_scale=1, seeds=[5, 6]))
-    monkeypatch.setattr(shelf["simple_unet"].network, "forward", lambda *_: pytest.fail("a new run"))
+    steps = list(zoo["simple_unet"].denoise("cat", steps=4, sampler="ddim", guidance_scale=1, seeds=[5, 6]))
+    monkeypatch.setattr(zoo["simple_unet"].network, "forward", lambda *_: pytest.fail("a new run"))
     png, gif, mp4 = (recordings.file("1", kind) for kind in KINDS)
     assert [path.name for path in (png, gif, mp4)] == [f"simple_unet-cat-5-to-6.{kind}" for kind in KINDS]
-    expected = [shelf["simple_unet"].images(state) for state in [*(step.x_t for step in steps), steps[-1].x_prev]]
+    expected = [zoo["simple_unet"].images(state) for state in [*(step.x_t for step in steps), steps[-1].x_prev]]
     grids = [image_grid(frame, scale=4) for frame in expected]
     assert np.array_equal(np.asarray(Image.open(png)), grids[-1])
     assert len(list(frames_of(gif))) == 5
@@ -56,8 +56,8 @@ def test_the_files_hold_the_frames_that_were_shown_and_no_new_run_is_made(shelf,
     assert all(np.abs(a.astype(int) - b).mean() < 12 for a, b in zip(film, grids[:4], strict=False))
 
 
-def test_of_a_stopped_run_the_files_hold_what_was_shown(shelf):
-    recordings, running = Recordings(), lane(shelf, steps=50, count=1)
+def test_of_a_stopped_run_the_files_hold_what_was_shown(zoo):
+    recordings, running = Recordings(), lane(zoo, steps=50, count=1)
     messages = stream([running])
     recordings.keep("1", [running])
     with pytest.raises(RequestError, match="This run has shown no picture yet; wait for its first step"):
@@ -70,8 +70,8 @@ def test_of_a_stopped_run_the_files_hold_what_was_shown(shelf):
     assert len(list(frames_of(recordings.file("1", "gif")))) == 2
 
 
-def test_a_file_of_a_stopped_run_is_named_after_the_last_step_that_was_shown(shelf):
-    recordings, running = Recordings(), lane(shelf, steps=250, count=1)
+def test_a_file_of_a_stopped_run_is_named_after_the_last_step_that_was_shown(zoo):
+    recordings, running = Recordings(), lane(zoo, steps=250, count=1)
     halted = iter([False] * 7 + [True] * 9)
     *_, last = stream([running], lambda: next(halted))
     recordings.keep("1", [running])
@@ -79,14 +79,14 @@ def test_a_file_of_a_stopped_run_is_named_after_the_last_step_that_was_shown(she
     assert recordings.file("1", "png").name == "simple_unet-cat-5-after-7-of-250-steps.png"
 
 
-def test_the_oldest_runs_are_forgotten_and_the_first_never_is(shelf):
-    one = sum(frame.nbytes for frame in finish(lane(shelf)).film)
+def test_the_oldest_runs_are_forgotten_and_the_first_never_is(zoo):
+    one = sum(frame.nbytes for frame in finish(lane(zoo)).film)
     recordings = Recordings(most_bytes=2 * one)
-    recordings.keep("first", [finish(lane(shelf))], for_ever=True)
-    recordings.keep("0", [finish(lane(shelf))])
+    recordings.keep("first", [finish(lane(zoo))], for_ever=True)
+    recordings.keep("0", [finish(lane(zoo))])
     forgotten = recordings.file("0", "png")
     for number in range(1, 5):
-        recordings.keep(str(number), [finish(lane(shelf))])
+        recordings.keep(str(number), [finish(lane(zoo))])
     assert not forgotten.exists()
     for name in ("first", "3", "4"):
         assert recordings.file(name, "png").exists()
@@ -95,10 +95,10 @@ def test_the_oldest_runs_are_forgotten_and_the_first_never_is(shelf):
             recordings.file(name, "png")
 
 
-def test_a_run_larger_than_the_bound_is_kept_while_it_is_the_newest(shelf):
+def test_a_run_larger_than_the_bound_is_kept_while_it_is_the_newest(zoo):
     recordings = Recordings(most_bytes=1)
     for name in "12":
-        recordings.keep(name, [finish(lane(shelf))])
+        recordings.keep(name, [finish(lane(zoo))])
     assert recordings.file("2", "png").exists()
     with pytest.raises(RequestError, match="no longer kept"):
         recordings.lanes("1")

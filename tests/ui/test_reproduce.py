@@ -27,26 +27,26 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=[row[0] for row in SETTINGS])
-def test_the_command_and_the_python_give_the_very_pictures_of_the_run(shelf, settings, tmp_path, monkeypatch):
-    lane, recordings = start(shelf, *settings), Recordings()
+def test_the_command_and_the_python_give_the_very_pictures_of_the_run(zoo, settings, tmp_path, monkeypatch):
+    lane, recordings = start(zoo, *settings), Recordings()
     list(stream([lane]))
     recordings.keep("1", [lane])
     monkeypatch.chdir(tmp_path)
-    words = shlex.split(reproduce.command(lane, shelf.folder))
+    words = shlex.split(reproduce.command(lane, zoo.folder))
     assert words[:3] == ["python", "-m", "diffdemo"]
     assert main(words[3:]) == 0
     saved = recordings.file("1", "png")
     assert Path(saved.name).read_bytes() == saved.read_bytes()
     names: dict = {}
-    exec(reproduce.python(lane, shelf.folder), names)
+    exec(reproduce.python(lane, zoo.folder), names)
     assert np.array_equal(names["images"], lane.pictures)
 
 
-def test_the_gif_of_a_short_run_is_the_one_that_the_command_writes(shelf, tmp_path):
-    lane, recordings = start(shelf, "simple_unet", "cat", 6, "ddim", 1, "3", 2), Recordings()
+def test_the_gif_of_a_short_run_is_the_one_that_the_command_writes(zoo, tmp_path):
+    lane, recordings = start(zoo, "simple_unet", "cat", 6, "ddim", 1, "3", 2), Recordings()
     list(stream([lane]))
     recordings.keep("1", [lane])
-    words = shlex.split(reproduce.command(lane, shelf.folder))[3:]
+    words = shlex.split(reproduce.command(lane, zoo.folder))[3:]
     words[words.index("--out") + 1] = str(tmp_path / "a.gif")
     assert main(words) == 0
     with Image.open(tmp_path / "a.gif") as written, Image.open(recordings.file("1", "gif")) as saved:
@@ -57,8 +57,8 @@ def test_the_gif_of_a_short_run_is_the_one_that_the_command_writes(shelf, tmp_pa
             assert np.array_equal(np.asarray(written.convert("RGB")), np.asarray(saved.convert("RGB")))
 
 
-def test_the_shipped_checkpoints_need_not_be_named(shelf):
-    lane = start(shelf, *SETTINGS[0])
+def test_the_shipped_checkpoints_need_not_be_named(zoo):
+    lane = start(zoo, *SETTINGS[0])
     assert reproduce.command(lane, CHECKPOINTS) == (
         "python -m diffdemo sample --model attention_unet --class horse --steps 5 --sampler dpmpp --guidance 2.5 "
         "--seed 7 -n 4 --device cpu --out attention_unet-horse-7-to-10.png"
@@ -68,19 +68,19 @@ def test_the_shipped_checkpoints_need_not_be_named(shelf):
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=[row[0] for row in SETTINGS])
-def test_a_link_brings_back_every_setting(shelf, settings):
-    lane = start(shelf, *settings)
-    asked = linked(shelf, dict(parse_qsl(link(lane).removeprefix("?"))))
-    again = start(shelf, **asked)
+def test_a_link_brings_back_every_setting(zoo, settings):
+    lane = start(zoo, *settings)
+    asked = linked(zoo, dict(parse_qsl(link(lane).removeprefix("?"))))
+    again = start(zoo, **asked)
     assert (again.settings, again.seeds, again.model.key) == (lane.settings, lane.seeds, lane.model.key)
     assert settings_of(again) == settings_of(lane)
 
 
-def test_a_link_may_leave_settings_out_and_have_others_than_ours(shelf):
-    assert linked(shelf, {}) is None
-    assert linked(shelf, {"__theme": "dark"}) is None
-    asked = linked(shelf, {"model": "patch_unet", "seed": "3", "utm": "x"})
-    assert asked == {"model": "patch_unet", **first_settings_of(shelf, "patch_unet"), "seed": "3", "count": 4}
+def test_a_link_may_leave_settings_out_and_have_others_than_ours(zoo):
+    assert linked(zoo, {}) is None
+    assert linked(zoo, {"__theme": "dark"}) is None
+    asked = linked(zoo, {"model": "patch_unet", "seed": "3", "utm": "x"})
+    assert asked == {"model": "patch_unet", **first_settings_of(zoo, "patch_unet"), "seed": "3", "count": 4}
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_a_link_may_leave_settings_out_and_have_others_than_ours(shelf):
         ({"images": "9"}, "the number of images must be a whole number from 1 to 8"),
     ],
 )
-def test_a_bad_link_gets_one_sentence(shelf, query, sentence):
+def test_a_bad_link_gets_one_sentence(zoo, query, sentence):
     with pytest.raises(RequestError, match=sentence):
-        linked(shelf, query)
+        linked(zoo, query)
 
 
-def test_every_example_can_be_run_where_its_model_is(shelf, tiny_checkpoints):
-    assert examples(shelf) == list(EXAMPLES)
+def test_every_example_can_be_run_where_its_model_is(zoo, tiny_checkpoints):
+    assert examples(zoo) == list(EXAMPLES)
     for example in EXAMPLES:
-        assert start(shelf, **example.settings).settings["class_name"] == example.class_name
+        assert start(zoo, **example.settings).settings["class_name"] == example.class_name
     assert {example.model for example in examples(open_shelf(tiny_checkpoints))} == {"attention_unet"}

@@ -1,4 +1,4 @@
-"""The page without a browser: runs as messages, the shelf of models, the named endpoints, and the command line."""
+"""The page without a browser: runs as messages, the zoo of models, the named endpoints, and the command line."""
 
 import base64
 import itertools
@@ -20,36 +20,36 @@ from diffdemo.ui.page import build
 from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.runs import stream as runs
 from diffdemo.ui.runs.recordings import Recordings
-from diffdemo.ui.runs.shelf import Shelf, about
-from diffdemo.ui.runs.stream import Lane, Stops, stream, whole
+from diffdemo.ui.runs.stream import SamplingRun, Stops, stream, whole
+from diffdemo.ui.runs.zoo import ModelZoo, about
 from diffdemo.ui.tabs import generate
 
 
 @pytest.fixture(scope="module")
-def shelf(tiny_checkpoints) -> Shelf:
+def zoo(tiny_checkpoints) -> ModelZoo:
     return open_shelf(tiny_checkpoints)
 
 
-def lane(shelf: Shelf, steps: int = 5, seeds=(1, 2), model: str = "simple_unet", **changes) -> Lane:
+def lane(zoo: ModelZoo, steps: int = 5, seeds=(1, 2), model: str = "simple_unet", **changes) -> SamplingRun:
     settings = {"class_name": "cat", "sampler": "ddim", "guidance": 1, **changes}
-    return Lane.start(shelf[model], steps=steps, seeds=list(seeds), **settings)
+    return SamplingRun.start(zoo[model], steps=steps, seeds=list(seeds), **settings)
 
 
 def shown_pixels(packed: str, count: int) -> np.ndarray:
     return np.frombuffer(base64.b64decode(packed), np.uint8).reshape(count, 32, 32, 3)
 
 
-def test_the_last_frame_holds_the_finished_pictures(shelf):
-    frames = whole(stream([lane(shelf)]))["frames"]
-    expected = shelf["simple_unet"].sample("cat", steps=5, seeds=[1, 2], sampler="ddim", guidance_scale=1)
+def test_the_last_frame_holds_the_finished_pictures(zoo):
+    frames = whole(stream([lane(zoo)]))["frames"]
+    expected = zoo["simple_unet"].sample("cat", steps=5, seeds=[1, 2], sampler="ddim", guidance_scale=1)
     assert list(frames) == ["0", "1", "2", "3", "4"]
     assert np.array_equal(shown_pixels(frames["4"][0]["x0"], 2), expected)
 
 
-def test_messages_come_at_most_twenty_times_a_second_and_lose_no_frame(shelf, monkeypatch):
+def test_messages_come_at_most_twenty_times_a_second_and_lose_no_frame(zoo, monkeypatch):
     clock = itertools.count(0, 0.002)  # every look at the clock takes 2 ms
     monkeypatch.setattr(runs, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    messages = list(stream([lane(shelf, steps=60)]))
+    messages = list(stream([lane(zoo, steps=60)]))
     times = [max(frame[0]["seconds"] for frame in message["frames"].values()) for message in messages]
     assert list(messages[0]["frames"]) == ["0"]
     assert "59" in messages[-1]["frames"]
@@ -60,26 +60,26 @@ def test_messages_come_at_most_twenty_times_a_second_and_lose_no_frame(shelf, mo
     assert len(set().union(*(message["frames"] for message in messages))) == 60
 
 
-def test_a_long_run_is_thinned_but_keeps_its_first_and_last_frame(shelf):
-    frames = whole(stream([lane(shelf, steps=252, seeds=[1])]))["frames"]
+def test_a_long_run_is_thinned_but_keeps_its_first_and_last_frame(zoo):
+    frames = whole(stream([lane(zoo, steps=252, seeds=[1])]))["frames"]
     assert [int(index) for index in frames] == [*range(0, 252, 3), 251]
 
 
-def test_lanes_of_different_lengths_end_each_at_its_own_step(shelf):
-    frames = whole(stream([lane(shelf, steps=3), lane(shelf, steps=5, model="attention_unet")]))["frames"]
+def test_lanes_of_different_lengths_end_each_at_its_own_step(zoo):
+    frames = whole(stream([lane(zoo, steps=3), lane(zoo, steps=5, model="attention_unet")]))["frames"]
     assert [frame[0] and frame[0]["step"] for frame in frames.values()] == [1, 2, 3, None, None]
     assert [frame[1]["step"] for frame in frames.values()] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(("guidance", "class_name", "factor"), [(1, "cat", 1), (3, "cat", 2), (3, "any", 1)])
-def test_guidance_counts_as_two_evaluations(shelf, guidance, class_name, factor):
-    running = lane(shelf, steps=4, sampler="heun", guidance=guidance, class_name=class_name)
+def test_guidance_counts_as_two_evaluations(zoo, guidance, class_name, factor):
+    running = lane(zoo, steps=4, sampler="heun", guidance=guidance, class_name=class_name)
     frames = whole(stream([running]))["frames"]
     assert frames["3"][0]["nfe"] == 7 * factor == running.report()["network_evaluations"]
 
 
-def test_a_run_that_is_halted_takes_no_further_step(shelf):
-    running = lane(shelf, steps=50)
+def test_a_run_that_is_halted_takes_no_further_step(zoo):
+    running = lane(zoo, steps=50)
     halted = iter([False, False, True, True])
     *_, last = stream([running], lambda: next(halted))
     assert last["state"] == "stopped"
@@ -87,8 +87,8 @@ def test_a_run_that_is_halted_takes_no_further_step(shelf):
     assert "2" in last["frames"]
 
 
-def test_closing_a_stream_closes_the_run(shelf):
-    running = lane(shelf, steps=50)
+def test_closing_a_stream_closes_the_run(zoo):
+    running = lane(zoo, steps=50)
     messages = stream([running])
     next(messages)
     messages.close()
@@ -96,8 +96,8 @@ def test_closing_a_stream_closes_the_run(shelf):
     assert running.last.index == 0
 
 
-def test_a_run_ends_at_its_deadline(shelf):
-    *_, last = stream([lane(shelf, steps=50)], seconds=0)
+def test_a_run_ends_at_its_deadline(zoo):
+    *_, last = stream([lane(zoo, steps=50)], seconds=0)
     assert last["state"] == "late"
     assert list(last["frames"]) == ["0"]
 
@@ -134,8 +134,8 @@ def unconditional(model: Generator) -> Generator:
     return Generator(info.build_network(), info, "cpu")
 
 
-def test_an_unconditional_model_offers_no_class_and_refuses_one(shelf):
-    mixed = Shelf({"simple_unet": unconditional(shelf["simple_unet"]), "attention_unet": shelf["attention_unet"]}, {})
+def test_an_unconditional_model_offers_no_class_and_refuses_one(zoo):
+    mixed = ModelZoo({"simple_unet": unconditional(zoo["simple_unet"]), "attention_unet": zoo["attention_unet"]}, {})
     assert mixed.classes("simple_unet", "attention_unet") == ["any"]
     assert len(mixed.classes("attention_unet")) == 11
     with pytest.raises(RequestError, match="simple_unet is unconditional and takes no class"):
@@ -149,8 +149,8 @@ def test_an_unconditional_model_offers_no_class_and_refuses_one(shelf):
     assert first["state"] == "done"
 
 
-def test_the_first_run_is_the_same_on_every_start(shelf):
-    first, second = (generate.first_run(shelf, Recordings())[0]["frames"] for _ in range(2))
+def test_the_first_run_is_the_same_on_every_start(zoo):
+    first, second = (generate.first_run(zoo, Recordings())[0]["frames"] for _ in range(2))
     assert [frame[0]["x0"] for frame in first.values()] == [frame[0]["x0"] for frame in second.values()]
 
 
@@ -167,24 +167,24 @@ def test_the_first_run_is_the_same_on_every_start(shelf):
 def test_the_page_opens_without_a_damaged_checkpoint_and_says_why(tiny_checkpoints, tmp_path, damage, sentence):
     shutil.copytree(tiny_checkpoints, tmp_path / "checkpoints")
     damage(tmp_path / "checkpoints" / "simple_unet")
-    shelf = open_shelf(tmp_path / "checkpoints")
-    assert shelf.keys == ["attention_unet"]
-    assert sentence in shelf.problems["simple_unet"]
-    shown = json.dumps(build(shelf).get_config_file(), default=str)
+    zoo = open_shelf(tmp_path / "checkpoints")
+    assert zoo.keys == ["attention_unet"]
+    assert sentence in zoo.problems["simple_unet"]
+    shown = json.dumps(build(zoo).get_config_file(), default=str)
     assert sentence.replace("_", r"\\_") in shown
 
 
-def test_what_a_checkpoint_is(shelf):
-    assert about(shelf["simple_unet"]) == (
+def test_what_a_checkpoint_is(zoo):
+    assert about(zoo["simple_unet"]) == (
         "Simple UNet: 71,228 parameters, trained on 1,234 images in 1.5 minutes on a test; "
         "predicts a mix of picture and noise (EDM)."
     )
-    info = replace(shelf["simple_unet"].info, training={"minutes": "ages", "images_seen": 4_500_000})
-    edited = Generator(shelf["simple_unet"].network, info, "cpu")
+    info = replace(zoo["simple_unet"].info, training={"minutes": "ages", "images_seen": 4_500_000})
+    edited = Generator(zoo["simple_unet"].network, info, "cpu")
     assert "trained on 4,500,000 images;" in about(edited)
     before = {"images_seen": 1000, "hardware": "one machine", "minutes": 2}
     training = {"images_seen": 500, "hardware": "another", "minutes": 3, "started_from": before}
-    resumed = Generator(shelf["simple_unet"].network, replace(info, training=training), "cpu")
+    resumed = Generator(zoo["simple_unet"].network, replace(info, training=training), "cpu")
     assert "trained on 1,500 images in 5 minutes on one machine, then another;" in about(resumed)
 
 
@@ -197,22 +197,22 @@ def test_a_shelf_without_models_does_not_open(tiny_checkpoints, tmp_path):
 
 
 def test_a_showcase_is_computed_once_and_not_before_it_is_wanted(monkeypatch):
-    monkeypatch.setattr(wiring.Showcase, "_waiting", [])
+    monkeypatch.setattr(wiring.FirstView, "_waiting", [])
     made = []
-    hidden, inner = (wiring.Showcase(lambda name=name: made.append(name) or name) for name in ("hidden", "inner"))
-    outer = wiring.Showcase(lambda: f"outer of {inner()}")
+    hidden, inner = (wiring.FirstView(lambda name=name: made.append(name) or name) for name in ("hidden", "inner"))
+    outer = wiring.FirstView(lambda: f"outer of {inner()}")
     assert made == []
     assert outer() == "outer of inner"
-    wiring.Showcase.finish_all()
+    wiring.FirstView.finish_all()
     assert made == ["inner", "hidden"]
     assert (hidden(), inner(), outer()) == ("hidden", "inner", "outer of inner")
     assert made == ["inner", "hidden"]
 
 
 def test_a_showcase_that_fails_says_why_to_everyone_who_asks(monkeypatch):
-    monkeypatch.setattr(wiring.Showcase, "_waiting", [])
-    failing = wiring.Showcase(lambda: sources.read(None), at_once=True)
-    wiring.Showcase.finish_all()
+    monkeypatch.setattr(wiring.FirstView, "_waiting", [])
+    failing = wiring.FirstView(lambda: sources.read(None), at_once=True)
+    wiring.FirstView.finish_all()
     for _ in range(2):
         with pytest.raises(gr.Error, match="picture"):
             failing()

@@ -23,7 +23,7 @@ from train.evaluate.inception import Inception
 from train.evaluate.judge import LEAST, Judge
 from train.evaluate.report import RESULT, compare, described, how_drawn, table
 from train.flags import run_app
-from train.loop.resume import alone
+from train.loop.resume import locked
 from train.loop.run import load_splits
 
 RUNS = Path("runs/evaluate")
@@ -210,7 +210,7 @@ def main(
     splits = load_splits(data, SimpleNamespace(classes=kept))
     looking = load_classifier(classifier, device)
     inception, missing = load_inception(fid, inception_weights, device)
-    with alone(out):
+    with locked(out):
         if generator:
             pictures = draw.pictures(generator, out / "shards", count)
         result = evaluate(Judge(data, splits, reference, looking, inception), pictures, names, drawn, missing)

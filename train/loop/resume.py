@@ -29,7 +29,7 @@ CHANGEABLE |= {"snapshot_every_images", "guidance_scale", "spacing"}
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep a second run out of a run's folder; the system lets go of the lock however this process ends.
 
     What a process that was killed has left half-written in the folder is removed; so is a folder that was made for a

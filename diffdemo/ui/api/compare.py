@@ -9,11 +9,11 @@ from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs.compare_link import SETTINGS
 from diffdemo.ui.runs.comparisons import NAMES, PAIR, start
 from diffdemo.ui.runs.settings import FIRST_SEED, filled_in, first_class
-from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs.compare import LATER
 
 
-def connect(shelf: Shelf) -> None:
+def connect(zoo: ModelZoo) -> None:
     """Add `/compare` to the page that is being built.
 
     It takes class_name, seed, n, same_noise, and model_a, steps_a, sampler_a, guidance_a, interval_a, guide_a, the same
@@ -60,17 +60,17 @@ def connect(shelf: Shelf) -> None:
             (model_d, steps_d, sampler_d, guidance_d, interval_d, guide_d),
         ]
         with wiring.toasts():
-            asked = [(side[0], filled_in(shelf, side[0], None, *side[1:])) for side in sides if side[0]]
+            asked = [(side[0], filled_in(zoo, side[0], None, *side[1:])) for side in sides if side[0]]
             if class_name is None:
-                class_name = first_class(shelf, *(model for model, _ in asked))
+                class_name = first_class(zoo, *(model for model, _ in asked))
             runs = [[{"model": model, **own}[name] for name in SETTINGS] for model, own in asked]
-            lanes = start(shelf, class_name, seed, n, same_noise, *runs)
+            lanes = start(zoo, class_name, seed, n, same_noise, *runs)
             for reports in api.finish(lanes):
                 yield *[gr.skip() for _ in NAMES], reports
             galleries = [api.gallery(lane) for lane in lanes]
             yield *galleries, *[[] for _ in NAMES[len(lanes) :]], [lane.report() for lane in lanes]
 
-    keys = [shelf.pick(key) for key in PAIR]
+    keys = [zoo.pick(key) for key in PAIR]
     sides = [("a", keys[0], None), ("b", keys[1], None), *zip("cd", ("", ""), LATER, strict=True)]
     inputs = [
         api.text("class_name"),

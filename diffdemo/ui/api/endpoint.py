@@ -7,7 +7,7 @@ import gradio as gr
 
 from diffdemo.errors import RequestError
 from diffdemo.ui.parts import wiring
-from diffdemo.ui.runs.lane import Lane
+from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.stream import shown_steps
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -44,7 +44,7 @@ def endpoint(name: str, run: Callable, inputs: list, outputs: list) -> None:
     gr.Button(visible=False).click(run, inputs, outputs, api_name=name, **wiring.QUEUE)
 
 
-def finish(lanes: Sequence[Lane]) -> Iterator[list[dict]]:
+def finish(lanes: Sequence[SamplingRun]) -> Iterator[list[dict]]:
     """Run the lanes to their end, one after the other, and report now and then."""
     limit, began = wiring.time_limit(), time.perf_counter()
     reported = began
@@ -60,6 +60,6 @@ def finish(lanes: Sequence[Lane]) -> Iterator[list[dict]]:
                 yield [lane.report() for lane in lanes]
 
 
-def gallery(lane: Lane) -> list[tuple]:
+def gallery(lane: SamplingRun) -> list[tuple]:
     """A finished run's pictures and their captions, as Gradio's Gallery takes them."""
     return [(picture, f"seed {seed}") for picture, seed in zip(lane.pictures, lane.seeds, strict=True)]

@@ -11,10 +11,10 @@ from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs import reproduce
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.settings import FAVOURITE, FIRST_SEED, filled_in, link, start
-from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.zoo import ModelZoo
 
 
-def connect(shelf: Shelf, recordings: Recordings) -> None:
+def connect(zoo: ModelZoo, recordings: Recordings) -> None:
     """Add `/generate` and `/save` to the page that is being built.
 
     `/generate` (model, class_name, steps, seed, n, sampler, guidance, interval, guide) returns a gallery of the
@@ -38,17 +38,17 @@ def connect(shelf: Shelf, recordings: Recordings) -> None:
         guide=None,
     ) -> Iterator[tuple]:
         with wiring.toasts():
-            asked = filled_in(shelf, model, class_name, steps, sampler, guidance, interval, guide)
-            lane = start(shelf, model, **asked, seed=seed, count=n)
+            asked = filled_in(zoo, model, class_name, steps, sampler, guidance, interval, guide)
+            lane = start(zoo, model, **asked, seed=seed, count=n)
             for reports in api.finish([lane]):
                 yield gr.skip(), reports[0], gr.skip()
             name = uuid.uuid4().hex
             recordings.keep(name, [lane])
-            again = {"command": reproduce.command(lane, shelf.folder), "link": link(lane)}
+            again = {"command": reproduce.command(lane, zoo.folder), "link": link(lane)}
             yield api.gallery(lane), lane.report() | again, name
 
     inputs = [
-        api.text("model", shelf.pick(FAVOURITE)),
+        api.text("model", zoo.pick(FAVOURITE)),
         api.text("class_name"),
         api.value("steps"),
         api.text("seed", FIRST_SEED),

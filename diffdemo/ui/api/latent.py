@@ -12,13 +12,13 @@ from diffdemo.ui.parts import latent_views as views
 from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.parts.latent_views import LatentSpace
 from diffdemo.ui.runs.settings import first_settings_of
-from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import latent
 
 MOST = 64  # pictures of an interpolation
 
 
-def connect(shelf: Shelf, space: LatentSpace) -> None:
+def connect(zoo: ModelZoo, space: LatentSpace) -> None:
     """Add `/latent_map`, `/latent_point`, `/place`, `/interpolate` and `/latent_path` to the page that is being built.
 
     `/latent_map` returns {"classes", "shares", "source", "points": [{"class", "pca": [x, y], "tsne": [x, y]}]}; a
@@ -33,7 +33,7 @@ def connect(shelf: Shelf, space: LatentSpace) -> None:
     _point(space)
     _place(space)
     _interpolate(space)
-    _path(shelf, space)
+    _path(zoo, space)
 
 
 def _map(space: LatentSpace) -> None:
@@ -87,8 +87,8 @@ def _interpolate(space: LatentSpace) -> None:
     api.endpoint("interpolate", run, inputs, [api.pictures("pictures"), gr.File(visible=False, label="film")])
 
 
-def _path(shelf: Shelf, space: LatentSpace) -> None:
-    asked = first_settings_of(shelf, space.model.key)
+def _path(zoo: ModelZoo, space: LatentSpace) -> None:
+    asked = first_settings_of(zoo, space.model.key)
 
     def run(class_name, steps, seed, sampler, guidance, interval) -> Iterator[tuple]:
         with wiring.toasts():

@@ -12,11 +12,11 @@ from diffdemo.measure.diffusion_classifier import DRAWS, Scores
 from diffdemo.ui.api import endpoint as api
 from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.runs.settings import FAVOURITE, filled_in
-from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import classify, forward
 
 
-def connect(shelf: Shelf) -> None:
+def connect(zoo: ModelZoo) -> None:
     """Add `/forward`, `/denoise_from` and `/classify` to the page that is being built.
 
     `/forward` (picture, model, t, seed) returns x_t as a PNG file and its numbers: t, signal, noise and snr, as
@@ -25,28 +25,28 @@ def connect(shelf: Shelf) -> None:
     takes at most t + 1 steps. `/classify` (picture, model, draws, seed) returns what `python -m diffdemo classify
     --json` prints. Pictures may be of any size and kind. For the rest see `diffdemo.ui.api.generate`.
     """
-    _forward(shelf)
-    _denoise_from(shelf)
-    _classify(shelf)
+    _forward(zoo)
+    _denoise_from(zoo)
+    _classify(zoo)
 
 
-def _forward(shelf: Shelf) -> None:
+def _forward(zoo: ModelZoo) -> None:
     def run(picture, model, t, seed) -> tuple:
         with wiring.toasts():
-            trajectory = forward.path(shelf, sources.read(picture), model, seed)
+            trajectory = forward.path(zoo, sources.read(picture), model, seed)
             level = trajectory.level(t)
-            return shelf[model].images(trajectory.at(t))[0], vars(level)
+            return zoo[model].images(trajectory.at(t))[0], vars(level)
 
     inputs = [
         api.picture_file(),
-        api.text("model", shelf.pick(FAVOURITE)),
+        api.text("model", zoo.pick(FAVOURITE)),
         api.value("t", forward.FIRST_LEVEL),
         api.text("seed", forward.FIRST_SEED),
     ]
     api.endpoint("forward", run, inputs, [api.image("x_t"), gr.JSON(visible=False, label="numbers")])
 
 
-def _denoise_from(shelf: Shelf) -> None:
+def _denoise_from(zoo: ModelZoo) -> None:
     def run(
         picture,
         model,
@@ -60,15 +60,15 @@ def _denoise_from(shelf: Shelf) -> None:
         guide=None,
     ) -> Iterator[tuple]:
         with wiring.toasts():
-            asked = filled_in(shelf, model, class_name, steps, sampler, guidance, interval, guide)
-            lane = forward.start(shelf, sources.read(picture), model, **asked, seed=seed, t=t)
+            asked = filled_in(zoo, model, class_name, steps, sampler, guidance, interval, guide)
+            lane = forward.start(zoo, sources.read(picture), model, **asked, seed=seed, t=t)
             for reports in api.finish([lane]):
                 yield gr.skip(), reports[0]
             yield lane.pictures[0], lane.report() | {"t": int(t)}
 
     inputs = [
         api.picture_file(),
-        api.text("model", shelf.pick(FAVOURITE)),
+        api.text("model", zoo.pick(FAVOURITE)),
         api.text("class_name"),
         api.value("t", forward.FIRST_LEVEL),
         api.value("steps"),
@@ -81,14 +81,14 @@ def _denoise_from(shelf: Shelf) -> None:
     api.endpoint("denoise_from", run, inputs, [api.image("denoised"), gr.JSON(visible=False, label="settings")])
 
 
-def _classify(shelf: Shelf) -> None:
+def _classify(zoo: ModelZoo) -> None:
     def run(picture, model, draws, seed) -> dict:
         with wiring.toasts():
-            pixels, of, scores = classify.start(shelf, sources.read(picture), model, draws, seed)
+            pixels, of, scores = classify.start(zoo, sources.read(picture), model, draws, seed)
             *_, last = _in_time(scores)
             return cli_classify.describe(of, pixels[None], last, *validate.seeds(seed))
 
-    keys = classify.keys(shelf) or shelf.keys
+    keys = classify.keys(zoo) or zoo.keys
     inputs = [
         api.picture_file(),
         api.text("model", keys[0]),

@@ -15,8 +15,8 @@ from diffdemo.latent.map import LatentMap, follow, interpolate, load_map
 from diffdemo.latent.space import psnr
 from diffdemo.latent_generator import LatentGenerator
 from diffdemo.ui.components.viewer import pack, pack_numbers
-from diffdemo.ui.runs.shelf import Shelf
-from diffdemo.ui.runs.stream import Lane, stream
+from diffdemo.ui.runs.stream import SamplingRun, stream
+from diffdemo.ui.runs.zoo import ModelZoo
 
 MODEL = "latent_diffusion"
 MINE = -1  # in place of a point's index: the visitor's own picture
@@ -38,9 +38,9 @@ class LatentSpace:
         self.originals: np.ndarray | None = None  # until they are looked for
 
     @classmethod
-    def open(cls, shelf: Shelf, data: str | Path = "data") -> "LatentSpace":
-        """That of the shelf's model of latents; CheckpointError if its map is not there or damaged."""
-        return cls(shelf[MODEL], load_map(catalog.find(MODEL, shelf.folder)), data)
+    def open(cls, zoo: ModelZoo, data: str | Path = "data") -> "LatentSpace":
+        """That of the zoo's model of latents; CheckpointError if its map is not there or damaged."""
+        return cls(zoo[MODEL], load_map(catalog.find(MODEL, zoo.folder)), data)
 
     @property
     def pathless(self) -> str:
@@ -168,7 +168,7 @@ def strip(space: LatentSpace, a: object, b: object, mine: np.ndarray | None = No
 
 
 def walk(
-    space: LatentSpace, lane: Lane, halted: Callable[[], bool] = lambda: False, seconds: float | None = None
+    space: LatentSpace, lane: SamplingRun, halted: Callable[[], bool] = lambda: False, seconds: float | None = None
 ) -> Iterator[tuple[dict, dict]]:
     """Run a lane of one seed: messages for the viewer, as `stream` has them, each with the path so far for the map."""
     way: list[np.ndarray] = []

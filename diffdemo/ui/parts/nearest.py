@@ -17,7 +17,7 @@ from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import pack
 from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs.recordings import Recordings, finished
-from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.zoo import ModelZoo
 
 SHOWN = 5
 # Beside the queue of runs, because the first search takes minutes; one at a time, so that it is never made twice.
@@ -32,13 +32,13 @@ class Search:
     """Looks for neighbours in one data folder; what it needs is read at the first question and kept.
 
     Args:
-        shelf: whose folder may hold the classifier.
+        zoo: whose folder may hold the classifier.
         data: data folder, which may not be there.
     """
 
-    def __init__(self, shelf: Shelf, data: str | Path):
-        self._data, self._classifier = data, shelf.folder / CLASSIFIER
-        self._device = shelf[shelf.keys[0]].device.type
+    def __init__(self, zoo: ModelZoo, data: str | Path):
+        self._data, self._classifier = data, zoo.folder / CLASSIFIER
+        self._device = zoo[zoo.keys[0]].device.type
 
     @property
     def possible(self) -> list[str]:

@@ -11,7 +11,7 @@ from diffdemo.errors import DataError, RequestError
 from diffdemo.ui.components.picker import chosen, offer, picker
 from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs.settings import FAVOURITE
-from diffdemo.ui.runs.shelf import ANY, Shelf
+from diffdemo.ui.runs.zoo import ANY, ModelZoo
 
 CLASSES = ("automobile", "horse", "ship", "cat", "deer", "truck")
 SEED, STEPS = 3, 10
@@ -27,9 +27,9 @@ class Examples:
     labels: list[str]
 
     @classmethod
-    def draw(cls, shelf: Shelf) -> "Examples":
+    def draw(cls, zoo: ModelZoo) -> "Examples":
         """One picture of each of a few classes by the favourite model, or some of no class if it knows none."""
-        model = shelf[shelf.pick(FAVOURITE)]
+        model = zoo[zoo.pick(FAVOURITE)]
         names = [name for name in CLASSES if name in model.classes] or [ANY] * 4
         seeds = range(SEED, SEED + len(names))
         pictures = model.sample(names, seeds=seeds, steps=STEPS, sampler="dpmpp")

@@ -87,15 +87,15 @@ def answer_newest(
     listener(answer, [*inputs, gr.JSON(visible=False)], outputs, js=js, trigger_mode="always_last", **how)
 
 
-class Showcase:
+class FirstView:
     """A run computed once, for every visitor's first sight of a tab.
 
     That of the tab on display begins `at_once`. The others together take seconds, in which the page would come up more
     slowly, so they begin with `begin_all`, or when their tab is opened if that is sooner.
     """
 
-    _worker = ThreadPoolExecutor(1, thread_name_prefix="showcase")
-    _waiting: ClassVar[list["Showcase"]] = []
+    _worker = ThreadPoolExecutor(1, thread_name_prefix="first_view")
+    _waiting: ClassVar[list["FirstView"]] = []
 
     def __init__(self, make: Callable[[], object], at_once: bool = False):
         self._make: Callable[[], object] | None = make

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 from diffdemo import validate
 from diffdemo.process.guidance import number
 from diffdemo.ui.runs.comparisons import FEWEST, NAMES, PAIR, start
-from diffdemo.ui.runs.lane import Lane
+from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.settings import FIRST_COUNT, FIRST_SEED, first_settings_of
-from diffdemo.ui.runs.shelf import Shelf
+from diffdemo.ui.runs.zoo import ModelZoo
 
 TAB = "compare"
 # Of one run; in a link with "_a", "_b", ... after them.
@@ -30,7 +30,7 @@ class Comparison:
     sides: list[tuple]
 
 
-def link(lanes: Sequence[Lane], linked: bool) -> str:
+def link(lanes: Sequence[SamplingRun], linked: bool) -> str:
     """The part of an address, from "?" on, that opens the page with these runs; `linked`: on the same noise."""
     shared = (lanes[0].settings["class_name"], lanes[0].seeds[0], len(lanes[0].seeds), YES if linked else NO)
     query = {"tab": TAB, **dict(zip(SHARED, shared, strict=True))}
@@ -41,7 +41,7 @@ def link(lanes: Sequence[Lane], linked: bool) -> str:
     return "?" + urlencode(query)
 
 
-def asked_for(shelf: Shelf, query: Mapping[str, str]) -> Comparison | None:
+def asked_for(zoo: ModelZoo, query: Mapping[str, str]) -> Comparison | None:
     """The comparison that a link's query asks for; None if it is for another tab or names no setting.
 
     What the link leaves out is as on the page when it opens, or as with the model that it names.
@@ -53,19 +53,19 @@ def asked_for(shelf: Shelf, query: Mapping[str, str]) -> Comparison | None:
         return None
     named = [place for place, name in enumerate(NAMES) if any(f"{s}_{name.lower()}" in query for s in SETTINGS)]
     runs = max(FEWEST, 1 + max(named, default=0))
-    sides = [_side(shelf, query, place) for place in range(runs)]
-    possible = shelf.classes(*(model for model, *_ in sides))
-    usual = first_settings_of(shelf, sides[-1][0])["class_name"]
+    sides = [_side(zoo, query, place) for place in range(runs)]
+    possible = zoo.classes(*(model for model, *_ in sides))
+    usual = first_settings_of(zoo, sides[-1][0])["class_name"]
     class_name = query.get("class", usual if usual in possible else possible[0])
     linked = validate.choice("answer", query.get("linked", YES), (YES, NO)) == YES
     seed, count = query.get("seed", FIRST_SEED), query.get("images", FIRST_COUNT)
-    lanes = start(shelf, class_name, seed, count, linked, *sides)
+    lanes = start(zoo, class_name, seed, count, linked, *sides)
     checked = [(lane.model.key, *(lane.settings[setting] for setting in SETTINGS[1:])) for lane in lanes]
     return Comparison(lanes[0].settings["class_name"], str(lanes[0].seeds[0]), len(lanes[0].seeds), linked, checked)
 
 
-def _side(shelf: Shelf, query: Mapping[str, str], place: int) -> tuple:
+def _side(zoo: ModelZoo, query: Mapping[str, str], place: int) -> tuple:
     asked = {setting: query.get(f"{setting}_{NAMES[place].lower()}") for setting in SETTINGS}
-    model = asked["model"] or shelf.pick(PAIR[min(place, 1)])
-    defaults = {"model": model, **first_settings_of(shelf, model)}
+    model = asked["model"] or zoo.pick(PAIR[min(place, 1)])
+    defaults = {"model": model, **first_settings_of(zoo, model)}
     return tuple(defaults[setting] if asked[setting] is None else asked[setting] for setting in SETTINGS)

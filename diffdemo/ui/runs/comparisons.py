@@ -6,17 +6,17 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from diffdemo.records.tables import plain
 from diffdemo import CHECKPOINTS, validate
-from diffdemo.measure.difference import compare
 from diffdemo.errors import RequestError
+from diffdemo.figures.raster import image_grid
+from diffdemo.measure.difference import compare
 from diffdemo.records.measured import measured, number
 from diffdemo.records.quality_curves import FIGURES, measured_as, measured_at
-from diffdemo.figures.raster import image_grid
-from diffdemo.ui.runs.lane import Lane
+from diffdemo.records.tables import plain
 from diffdemo.ui.runs.recordings import finished
+from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.stream import MOST_IMAGES
-from diffdemo.ui.runs.shelf import ANY, Shelf, title
+from diffdemo.ui.runs.zoo import ANY, ModelZoo, title
 
 NAMES = ("A", "B", "C", "D")
 PAIR = ("simple_unet", "attention_unet")  # that the tab opens with
@@ -25,7 +25,7 @@ ENLARGED = 8  # pixels on the page for each of the picture's
 ACROSS = " and "
 
 
-def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *sides: Sequence) -> list[Lane]:
+def start(zoo: ModelZoo, class_name: str | None, seed, count, linked: bool, *sides: Sequence) -> list[SamplingRun]:
     """Checked runs, one for each of `sides` (model, steps, sampler, guidance, interval, guide), the last two optional.
 
     Linked, all have the same seeds; otherwise B's seeds follow A's, C's follow B's, and so on.
@@ -35,12 +35,12 @@ def start(shelf: Shelf, class_name: str | None, seed, count, linked: bool, *side
         own = batches[0] if linked else validate.consecutive_seeds(batches[-1][-1] + 1, len(batches[0]))
         batches.append(own)
     return [
-        Lane.start(shelf[model], class_name, *settings, seeds=seeds, prefix=f"{name}: ")
+        SamplingRun.start(zoo[model], class_name, *settings, seeds=seeds, prefix=f"{name}: ")
         for name, (model, *settings), seeds in zip(NAMES, sides, batches, strict=False)
     ]
 
 
-def results(lanes: Sequence[Lane], pair: str, checkpoints: Path = CHECKPOINTS) -> tuple:
+def results(lanes: Sequence[SamplingRun], pair: str, checkpoints: Path = CHECKPOINTS) -> tuple:
     """What a finished comparison shows, of the first pair if there is no `pair`: table, choice of pairs, `pair_of`."""
     possible = pairs(len(lanes))
     # The choice stays what it is wherever it can: it may have been made while the runs went on.
@@ -56,7 +56,7 @@ def pairs(count: int) -> list[str]:
     return [f"{a}{ACROSS}{b}" for place, a in enumerate(names) for b in names[place + 1 :]]
 
 
-def table(lanes: Sequence[Lane], checkpoints: Path = CHECKPOINTS) -> str:
+def table(lanes: Sequence[SamplingRun], checkpoints: Path = CHECKPOINTS) -> str:
     """What each run took, and what was measured of such runs and of its checkpoint, as Markdown.
 
     The figures of a checkpoint are of pictures drawn as it is shown, so a row says how that is; figures of these very
@@ -74,7 +74,7 @@ def table(lanes: Sequence[Lane], checkpoints: Path = CHECKPOINTS) -> str:
     return "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)
 
 
-def _quality(lanes: Sequence[Lane], checkpoints: Path) -> list[tuple[str, list[str]]]:
+def _quality(lanes: Sequence[SamplingRun], checkpoints: Path) -> list[tuple[str, list[str]]]:
     """A row for each figure that any run or checkpoint has; figures measured in different ways never share one."""
     of_runs = _rows([_of_such_runs(lane, checkpoints) for lane in lanes])
     figures = [measured(lane.model.info.metrics) for lane in lanes]
@@ -97,7 +97,7 @@ def _rows(figures: Sequence[list[tuple[str, str, str]]]) -> list[tuple[str, list
     ]
 
 
-def _of_such_runs(lane: Lane, checkpoints: Path) -> list[tuple[str, str, str]]:
+def _of_such_runs(lane: SamplingRun, checkpoints: Path) -> list[tuple[str, str, str]]:
     """What was measured at a run's very settings, with all classes in turn; nothing if it has none of the classes."""
     asked, info = lane.asked, lane.model.info
     if info.classes and asked.class_name == ANY:
@@ -117,7 +117,7 @@ def _of_such_runs(lane: Lane, checkpoints: Path) -> list[tuple[str, str, str]]:
     ]
 
 
-def pair_of(lanes: Sequence[Lane], pair: str) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, str]:
+def pair_of(lanes: Sequence[SamplingRun], pair: str) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, str]:
     """Of a pair such as "A and B": both rows of finished pictures, the map of their difference, and what it says.
 
     Raises:

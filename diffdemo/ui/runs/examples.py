@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from diffdemo.process.guidance import EVERYWHERE
-from diffdemo.ui.runs.shelf import ANY, Shelf
+from diffdemo.ui.runs.zoo import ANY, ModelZoo
 
 MOST = 6  # on the page
 
@@ -37,7 +37,7 @@ EXAMPLES = (
 )
 
 
-def examples(shelf: Shelf) -> list[Example]:
+def examples(zoo: ModelZoo) -> list[Example]:
     """Those for which the models are there and know the class."""
-    possible = [example for example in EXAMPLES if example.model in shelf.keys]
-    return [example for example in possible if example.class_name in (ANY, *shelf[example.model].classes)][:MOST]
+    possible = [example for example in EXAMPLES if example.model in zoo.keys]
+    return [example for example in possible if example.class_name in (ANY, *zoo[example.model].classes)][:MOST]

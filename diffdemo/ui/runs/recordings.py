@@ -11,8 +11,8 @@ import numpy as np
 from diffdemo import validate
 from diffdemo.errors import RequestError
 from diffdemo.figures.raster import image_grid, save_animation, save_png
-from diffdemo.ui.runs.lane import Lane
 from diffdemo.ui.runs.reproduce import file_name
+from diffdemo.ui.runs.sampling_run import SamplingRun
 
 MOST_BYTES = 96 * 2**20  # of frames in memory, about forty of the largest runs
 SCALE = 4  # as the command line draws this many pictures
@@ -29,12 +29,12 @@ class Recordings:
 
     def __init__(self, most_bytes: int = MOST_BYTES):
         self._most = most_bytes
-        self._lasting: dict[str, list[Lane]] = {}
-        self._passing: dict[str, list[Lane]] = {}
+        self._lasting: dict[str, list[SamplingRun]] = {}
+        self._passing: dict[str, list[SamplingRun]] = {}
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="diffdemo-")
 
-    def keep(self, name: str, lanes: Sequence[Lane], for_ever: bool = False) -> None:
+    def keep(self, name: str, lanes: Sequence[SamplingRun], for_ever: bool = False) -> None:
         """Keep a run; called at its start, so that what a stopped one has shown is there too."""
         with self._lock:
             (self._lasting if for_ever else self._passing)[name] = list(lanes)
@@ -43,7 +43,7 @@ class Recordings:
                 del self._passing[oldest]
                 shutil.rmtree(Path(self._folder.name, oldest), ignore_errors=True)
 
-    def lanes(self, name: str | None) -> list[Lane]:
+    def lanes(self, name: str | None) -> list[SamplingRun]:
         """The lanes of a run.
 
         Raises:
@@ -76,10 +76,10 @@ class Recordings:
             raise RequestError(str(error).replace(str(path), path.name)) from error  # a visitor's folders are others
 
 
-def finished(lane: Lane) -> np.ndarray:
+def finished(lane: SamplingRun) -> np.ndarray:
     """The finished pictures, (N, H, W, 3) uint8; of a run that did not come to its end, its last guess."""
     return lane.pictures if lane.finished else lane.guess
 
 
-def _bytes(lanes: Sequence[Lane]) -> int:
+def _bytes(lanes: Sequence[SamplingRun]) -> int:
     return sum(frame.nbytes for lane in lanes for frame in lane.film)

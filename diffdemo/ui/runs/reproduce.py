@@ -6,10 +6,10 @@ from pathlib import Path
 from diffdemo import CHECKPOINTS
 from diffdemo.process.guidance import number
 from diffdemo.request import ANY
-from diffdemo.ui.runs.lane import Lane
+from diffdemo.ui.runs.sampling_run import SamplingRun
 
 
-def command(lane: Lane, checkpoints: Path = CHECKPOINTS) -> str:
+def command(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
     """The command that writes the very PNG file that the page gives of this run."""
     asked, seeds = lane.settings, lane.seeds
     class_name = [] if asked["class_name"] == ANY else ["--class", asked["class_name"]]
@@ -23,7 +23,7 @@ def command(lane: Lane, checkpoints: Path = CHECKPOINTS) -> str:
     return shlex.join(words)
 
 
-def python(lane: Lane, checkpoints: Path = CHECKPOINTS) -> str:
+def python(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
     """The same in Python: `images` is then (N, 32, 32, 3) uint8."""
     asked, seeds = lane.settings, lane.seeds
     elsewhere = "" if is_shipped(checkpoints) else f", checkpoints={str(checkpoints)!r}"
@@ -40,14 +40,14 @@ images = model.sample(
 )"""
 
 
-def _guided_how(lane: Lane) -> list[str]:
+def _guided_how(lane: SamplingRun) -> list[str]:
     """The flags of what differs from the checkpoint's own guidance, besides its scale."""
     asked, usual = lane.asked.guidance, lane.model.info.guidance
     interval = [] if asked.interval == usual.interval else ["--guidance-interval", asked.interval_text]
     return interval + ([] if asked.guide == usual.guide else ["--guide", asked.guide])
 
 
-def file_name(lane: Lane) -> str:
+def file_name(lane: SamplingRun) -> str:
     """Model, class and seeds, and the step that the pictures are of if it is not the last; without a suffix."""
     parts = [lane.model.key]
     if lane.settings["class_name"] != ANY:

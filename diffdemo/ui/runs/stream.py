@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
-from diffdemo.ui.runs.lane import SAMPLER_TITLES, Lane
+from diffdemo.ui.runs.sampling_run import SAMPLER_TITLES, SamplingRun
 
-__all__ = ["MOST_IMAGES", "SAMPLER_TITLES", "Lane", "Stops", "stream", "whole"]
+__all__ = ["MOST_IMAGES", "SAMPLER_TITLES", "SamplingRun", "Stops", "stream", "whole"]
 
 MOST_IMAGES = 8
 SECONDS_BETWEEN_MESSAGES = 0.05
@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 
 def stream(
-    lanes: Sequence[Lane], halted: Callable[[], bool] = lambda: False, seconds: float | None = None
+    lanes: Sequence[SamplingRun], halted: Callable[[], bool] = lambda: False, seconds: float | None = None
 ) -> Iterator[dict]:
     """Run the lanes in lockstep and yield messages for the viewer, at most 20 a second, the first and last always.
 
@@ -60,7 +60,7 @@ def stream(
         yield packed("done")
 
 
-def shown_steps(lanes: Sequence[Lane]) -> set[int]:
+def shown_steps(lanes: Sequence[SamplingRun]) -> set[int]:
     """The indices of the steps of which there is a frame: about KEPT_FRAMES of them, the first and each last among."""
     total = max(lane.total for lane in lanes)
     return {*range(0, total, -(-total // KEPT_FRAMES)), *(lane.total - 1 for lane in lanes)}

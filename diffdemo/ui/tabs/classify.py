@@ -16,8 +16,8 @@ from diffdemo.ui.components.viewer import pack
 from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.parts.sources import Examples, Source
 from diffdemo.ui.runs.settings import FAVOURITE
-from diffdemo.ui.runs.shelf import Shelf, title
 from diffdemo.ui.runs.stream import SECONDS_BETWEEN_MESSAGES, Stops
+from diffdemo.ui.runs.zoo import ModelZoo, title
 
 AUTOENCODER = "latent_diffusion"
 FIRST_DRAWS, MOST_DRAWS, FIRST_SEED = 16, 128, "0"
@@ -79,16 +79,16 @@ class Pace:
         )
 
 
-def keys(shelf: Shelf) -> list[str]:
+def keys(zoo: ModelZoo) -> list[str]:
     """The models that have classes to tell apart, the favourite first if it is one of them."""
-    found = [key for key in shelf.keys if shelf[key].classes]
+    found = [key for key in zoo.keys if zoo[key].classes]
     return sorted(found, key=lambda key: key != FAVOURITE)
 
 
-def layout(shelf: Shelf) -> Controls:
+def layout(zoo: ModelZoo) -> Controls:
     """Settings beside the chart; below it on a phone. The keyboard comes to the chart first."""
-    possible = keys(shelf)
-    choices = [(title(shelf[key]), key) for key in possible]
+    possible = keys(zoo)
+    choices = [(title(zoo[key]), key) for key in possible]
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Classify")
         with gr.Column(elem_classes="stage"):
@@ -116,7 +116,7 @@ def blank(picture: np.ndarray) -> dict:
     }
 
 
-def start(shelf: Shelf, picture: np.ndarray | None, model: str, draws: object = DRAWS, seed: object = 0) -> tuple:
+def start(zoo: ModelZoo, picture: np.ndarray | None, model: str, draws: object = DRAWS, seed: object = 0) -> tuple:
     """(picture, model, scores after every draw) of a checked run.
 
     Raises:
@@ -124,11 +124,11 @@ def start(shelf: Shelf, picture: np.ndarray | None, model: str, draws: object = 
     """
     if picture is None:
         picture = sources.read(None)
-    return picture, shelf[model], refine(shelf[model], picture[None], draws, seed)
+    return picture, zoo[model], refine(zoo[model], picture[None], draws, seed)
 
 
 def stream(
-    shelf: Shelf,
+    zoo: ModelZoo,
     pace: Pace,
     picture: np.ndarray,
     model: Generator,
@@ -144,7 +144,7 @@ def stream(
         "title": f"Denoising by {title(model)}",
         "detail": f"{total} draws",
         "total": total,
-        "autoencoder": autoencoder(shelf, picture),
+        "autoencoder": autoencoder(zoo, picture),
     }
     began, sent = time.perf_counter(), -SECONDS_BETWEEN_MESSAGES
     with closing(scores):
@@ -160,11 +160,11 @@ def stream(
                 return
 
 
-def autoencoder(shelf: Shelf, picture: np.ndarray) -> dict | None:
+def autoencoder(zoo: ModelZoo, picture: np.ndarray) -> dict | None:
     """What the classifier on the latents believes, if that model is there."""
-    if AUTOENCODER not in shelf.keys:
+    if AUTOENCODER not in zoo.keys:
         return None
-    model = shelf[AUTOENCODER]
+    model = zoo[AUTOENCODER]
     return {
         "title": "The autoencoder's classifier",
         "detail": f"knows {' and '.join(model.classes)} only",
@@ -191,28 +191,28 @@ def _in_words(seconds: float) -> str:
     )
 
 
-def first_answer(shelf: Shelf, pace: Pace, examples: Examples) -> dict:
+def first_answer(zoo: ModelZoo, pace: Pace, examples: Examples) -> dict:
     """What is on display when the tab is opened: an example, classified."""
-    picture, model, scores = start(shelf, examples.pictures[0], keys(shelf)[0], FIRST_DRAWS, FIRST_SEED)
-    *_, last = stream(shelf, pace, picture, model, scores, FIRST_DRAWS)
+    picture, model, scores = start(zoo, examples.pictures[0], keys(zoo)[0], FIRST_DRAWS, FIRST_SEED)
+    *_, last = stream(zoo, pace, picture, model, scores, FIRST_DRAWS)
     return last
 
 
-def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, examples: wiring.Showcase) -> None:
+def connect(tab: gr.Tab, zoo: ModelZoo, stops: Stops, controls: Controls, examples: wiring.FirstView) -> None:
     """Wire the tab, which shows its first answer when it is opened."""
     pace = Pace()
-    first = wiring.Showcase(lambda: first_answer(shelf, pace, examples()))
+    first = wiring.FirstView(lambda: first_answer(zoo, pace, examples()))
 
     def run(model, draws, seed, asked, request: gr.Request) -> Iterator[dict]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "classify")) as halted:
-            started = start(shelf, sources.picture_of(asked), model, draws, seed)
-            yield from stream(shelf, pace, *started, int(draws), halted, wiring.time_limit())
+            started = start(zoo, sources.picture_of(asked), model, draws, seed)
+            yield from stream(zoo, pace, *started, int(draws), halted, wiring.time_limit())
 
     def cost(model: str, draws: float | None) -> str:
         """What a run costs; nothing new as long as the number of draws is being typed."""
         possible = draws in range(1, MOST_DRAWS + 1)
         with wiring.toasts():
-            return pace.cost(shelf[model], int(draws)) if possible else gr.skip()
+            return pace.cost(zoo[model], int(draws)) if possible else gr.skip()
 
     def show(asked) -> dict:
         with wiring.toasts():

@@ -7,13 +7,13 @@ import gradio as gr
 
 from diffdemo.records.tables import plain
 from diffdemo.ui.components.viewer import viewer
-from diffdemo.ui.parts import souvenirs, wiring
+from diffdemo.ui.parts import exports, wiring
 from diffdemo.ui.runs import compare_link
 from diffdemo.ui.runs.comparisons import FEWEST, NAMES, PAIR, pair_of, pairs, results, start
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.settings import FIRST_COUNT, FIRST_SEED, first_settings_of
-from diffdemo.ui.runs.shelf import Shelf, about
 from diffdemo.ui.runs.stream import Stops, stream, whole
+from diffdemo.ui.runs.zoo import ModelZoo, about
 
 RUN_ID = "compare-run"
 LATER = ("ddim", "ddpm")  # samplers that the third and the fourth run come with: like B, and one thing changed
@@ -97,21 +97,21 @@ class Controls:
         return [self.runs, *(side.group for side in self.sides[FEWEST:]), self.add, self.remove]
 
 
-def layout(shelf: Shelf) -> Controls:
+def layout(zoo: ModelZoo) -> Controls:
     """The runs' settings, what they share, and the results."""
-    keys = [shelf.pick(key) for key in PAIR]
+    keys = [zoo.pick(key) for key in PAIR]
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Compare", RUN_ID)
         with gr.Column(elem_classes="stage"):
             view = viewer("Runs in lockstep", "compare-viewer")
         with gr.Column(elem_classes="settings"):
-            sides = [_side(shelf, key, name) for key, name in zip(keys, NAMES, strict=False)]
-            sides += [_side(shelf, keys[1], *more) for more in zip(NAMES[FEWEST:], LATER, strict=True)]
+            sides = [_side(zoo, key, name) for key, name in zip(keys, NAMES, strict=False)]
+            sides += [_side(zoo, keys[1], *more) for more in zip(NAMES[FEWEST:], LATER, strict=True)]
             with gr.Row():
                 add = gr.Button("Add a run", size="sm", min_width=96)
                 remove = gr.Button("Remove the last run", size="sm", min_width=140, visible=False)
-            first = first_settings_of(shelf, keys[1])["class_name"]
-            classes = gr.Radio(shelf.classes(*keys), value=first, label="Class of all")
+            first = first_settings_of(zoo, keys[1])["class_name"]
+            classes = gr.Radio(zoo.classes(*keys), value=first, label="Class of all")
             linked = gr.Checkbox(True, label="Same noise for all", info="Off: the seeds of each run follow the last's.")
             seed, count = wiring.noise_settings(FIRST_SEED, FIRST_COUNT)
         with gr.Column(elem_classes="words"):
@@ -130,35 +130,35 @@ def layout(shelf: Shelf) -> Controls:
     return Controls(sides, *shared, view, figures, pair, slider, words, difference, link, gr.State(FEWEST), gr.State())
 
 
-def _side(shelf: Shelf, key: str, name: str, sampler: str | None = None) -> Side:
-    settings = first_settings_of(shelf, key)
+def _side(zoo: ModelZoo, key: str, name: str, sampler: str | None = None) -> Side:
+    settings = first_settings_of(zoo, key)
     with gr.Group(elem_classes="side", visible=name in NAMES[:FEWEST]) as group:
-        model = gr.Radio(shelf.choices(), value=key, label=f"{name}: Model", elem_classes="queue-place")
-        note = gr.Markdown(plain(about(shelf[key])), elem_classes="about")
+        model = gr.Radio(zoo.choices(), value=key, label=f"{name}: Model", elem_classes="queue-place")
+        note = gr.Markdown(plain(about(zoo[key])), elem_classes="about")
         chosen = gr.Radio(wiring.SAMPLER_CHOICES, value=sampler or settings["sampler"], label=f"{name}: Sampler")
-        of_run = wiring.steps_and_guidance(settings, shelf[key], f"{name}: ")
+        of_run = wiring.steps_and_guidance(settings, zoo[key], f"{name}: ")
     return Side(group, model, note, chosen, *of_run)
 
 
-def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
+def first_run(zoo: ModelZoo, recordings: Recordings) -> tuple:
     """The finished comparison that is on display before the first click, and its name."""
     sides = []
-    for key in map(shelf.pick, PAIR):
-        settings = {"model": key, **first_settings_of(shelf, key)}
+    for key in map(zoo.pick, PAIR):
+        settings = {"model": key, **first_settings_of(zoo, key)}
         sides.append([settings[name] for name in compare_link.SETTINGS])
-    shared = (first_settings_of(shelf, shelf.pick(PAIR[1]))["class_name"], FIRST_SEED, FIRST_COUNT, True)
-    for lane in start(shelf, *shared, *sides):
+    shared = (first_settings_of(zoo, zoo.pick(PAIR[1]))["class_name"], FIRST_SEED, FIRST_COUNT, True)
+    for lane in start(zoo, *shared, *sides):
         next(lane.steps)  # a network's first evaluation takes longer
-    lanes = start(shelf, *shared, *sides)
+    lanes = start(zoo, *shared, *sides)
     message = whole(stream(lanes))
     recordings.keep(message["run"], lanes, for_ever=True)
-    return message, message["run"], *results(lanes, "", shelf.folder), compare_link.link(lanes, True)
+    return message, message["run"], *results(lanes, "", zoo.folder), compare_link.link(lanes, True)
 
 
-def _follow(shelf: Shelf, key: str, steps, sampler, guidance, interval, guide) -> list:
+def _follow(zoo: ModelZoo, key: str, steps, sampler, guidance, interval, guide) -> list:
     """Updates of one run's settings that belong to its model, in the order of `Side.follow`."""
-    guided = wiring.guidance_updates(shelf[key], guidance, interval, guide)
-    return [plain(about(shelf[key])), steps, sampler, *guided]
+    guided = wiring.guidance_updates(zoo[key], guidance, interval, guide)
+    return [plain(about(zoo[key])), steps, sampler, *guided]
 
 
 def _size(runs: int) -> list:
@@ -168,23 +168,23 @@ def _size(runs: int) -> list:
 
 
 def connect(
-    page: gr.Blocks, tab: gr.Tab, shelf: Shelf, stops: Stops, recordings: Recordings, controls: Controls
+    page: gr.Blocks, tab: gr.Tab, zoo: ModelZoo, stops: Stops, recordings: Recordings, controls: Controls
 ) -> None:
     """Wire the tab, which shows its first comparison when it is opened, or runs what the address of `page` asks for."""
     outputs = [controls.viewer, controls.shown, *controls.results()]
-    showcase = wiring.Showcase(lambda: first_run(shelf, recordings))
+    first_view = wiring.FirstView(lambda: first_run(zoo, recordings))
     # A run of the visitor's own, too, says that this has been opened.
-    opened = wiring.show_first(tab, showcase, showcase, [], outputs)
+    opened = wiring.show_first(tab, first_view, first_view, [], outputs)
 
     def run(request: gr.Request, runs, pair, class_name, seed, count, linked, *values) -> Iterator[tuple]:
         each = len(compare_link.SETTINGS)
         sides = [values[each * place : each * (place + 1)] for place in range(runs)]
         with wiring.toasts(), stops.listening(wiring.visitor(request, "compare")) as halted:
-            lanes = start(shelf, class_name, seed, count, linked, *sides)
+            lanes = start(zoo, class_name, seed, count, linked, *sides)
             for message in stream(lanes, halted, wiring.time_limit()):
                 recordings.keep(message["run"], lanes)
                 if message["state"] == "done":
-                    shown = results(lanes, pair, shelf.folder)
+                    shown = results(lanes, pair, zoo.folder)
                     yield message, message["run"], *shown, compare_link.link(lanes, linked), True
                 else:
                     yield message, *[gr.skip()] * (len(outputs) - 1), True
@@ -196,13 +196,13 @@ def connect(
             return pair_of(lanes, pair) if pair in pairs(len(lanes)) else (gr.skip(),) * 3
 
     def classes_of(class_name: str, keys: list[str]) -> dict:
-        classes = shelf.classes(*keys)
+        classes = zoo.classes(*keys)
         return gr.update(choices=classes, value=class_name if class_name in classes else classes[0])
 
     def choose(key: str, runs: int, class_name: str, *keys: str) -> list:
-        asked = first_settings_of(shelf, key)
+        asked = first_settings_of(zoo, key)
         del asked["class_name"]
-        return [*_follow(shelf, key, **asked), classes_of(class_name, keys[:runs])]
+        return [*_follow(zoo, key, **asked), classes_of(class_name, keys[:runs])]
 
     def resize(change: int):
         def resized(runs: int, class_name: str, *keys: str) -> list:
@@ -214,20 +214,20 @@ def connect(
     def restore(request: gr.Request) -> list:
         """The settings of the page's address, and that the first comparison is not to come in between."""
         with wiring.toasts():
-            asked = compare_link.asked_for(shelf, request.query_params)
+            asked = compare_link.asked_for(zoo, request.query_params)
         if asked is None:
             return [gr.skip()] * len(restored)
         keys = [model for model, *_ in asked.sides]
         updates = [*_size(len(keys)), classes_of(asked.class_name, keys), asked.seed, asked.count, asked.linked]
         for key, *settings in asked.sides:
-            updates += [key, *_follow(shelf, key, *settings)]
+            updates += [key, *_follow(zoo, key, *settings)]
         rest = [gr.skip()] * (len(restored) - len(updates) - 1)
         return [*updates, *rest, True]
 
     place = wiring.progress_on(controls.sides[0].model)
     how = {"js": wiring.taken(RUN_ID), **place, **wiring.QUEUE, **wiring.PRIVATE}
     going = controls.run.click(run, controls.inputs(), [*outputs, opened], **how)
-    souvenirs.connect_link(controls.link, going)
+    exports.connect_link(controls.link, going)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare")
     keys = [side.model for side in controls.sides]
     quietly = {"show_progress": "hidden", **wiring.AT_ONCE}

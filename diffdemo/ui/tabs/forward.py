@@ -16,8 +16,8 @@ from diffdemo.ui.components.viewer import pack, viewer
 from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.parts.sources import Examples, Source
 from diffdemo.ui.runs.settings import FAVOURITE, first_settings_of
-from diffdemo.ui.runs.shelf import Shelf, about
-from diffdemo.ui.runs.stream import Lane, Stops, stream, whole
+from diffdemo.ui.runs.stream import SamplingRun, Stops, stream, whole
+from diffdemo.ui.runs.zoo import ModelZoo, about
 from diffdemo.ui.tabs import generate
 
 FIRST_LEVEL, FIRST_SEED = 600, "7"
@@ -71,10 +71,10 @@ class Controls:
         return [self.about, *named]
 
 
-def layout(shelf: Shelf) -> Controls:
+def layout(zoo: ModelZoo) -> Controls:
     """Settings beside the forward process and, below that, the way back. The keyboard comes to the stage first."""
-    key = shelf.pick(FAVOURITE)
-    first, has_classes = first_settings_of(shelf, key), bool(shelf[key].classes)
+    key = zoo.pick(FAVOURITE)
+    first, has_classes = first_settings_of(zoo, key), bool(zoo[key].classes)
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Denoise from here")
         with gr.Column(elem_classes="stage"):
@@ -83,11 +83,11 @@ def layout(shelf: Shelf) -> Controls:
             back = viewer("Denoising from the level above", "forward-viewer")
         with gr.Column(elem_classes="settings"):
             source = sources.layout("forward")
-            model = gr.Radio(shelf.choices(), value=key, label="Model", elem_classes="queue-place")
-            note = gr.Markdown(plain(about(shelf[key])), elem_classes="about")
-            toward = gr.Radio(shelf.classes(key), value=first["class_name"], label="Toward", visible=has_classes)
+            model = gr.Radio(zoo.choices(), value=key, label="Model", elem_classes="queue-place")
+            note = gr.Markdown(plain(about(zoo[key])), elem_classes="about")
+            toward = gr.Radio(zoo.classes(key), value=first["class_name"], label="Toward", visible=has_classes)
             sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
-            steps, *guided = wiring.steps_and_guidance(first, shelf[key])
+            steps, *guided = wiring.steps_and_guidance(first, zoo[key])
             seed = gr.Textbox(FIRST_SEED, label="Seed of the noise", max_lines=1)
             level = gr.Number(FIRST_LEVEL, visible=False)
         with gr.Column(elem_classes="words"):
@@ -97,15 +97,15 @@ def layout(shelf: Shelf) -> Controls:
     return Controls(run, stop, view, back, source, note, model, toward, sampler, steps, *guided, seed, level)
 
 
-def path(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object) -> Trajectory:
+def path(zoo: ModelZoo, picture: np.ndarray | None, model: str, seed: object) -> Trajectory:
     """The forward process of one picture with the noise of one seed."""
     if picture is None:
         picture = sources.read(None)
-    return Trajectory(shelf[model], picture[None], validate.seeds(seed))
+    return Trajectory(zoo[model], picture[None], validate.seeds(seed))
 
 
 def start(
-    shelf: Shelf,
+    zoo: ModelZoo,
     picture: np.ndarray | None,
     model: str,
     class_name: str | None,
@@ -116,18 +116,18 @@ def start(
     t,
     interval=None,
     guide=None,
-) -> Lane:
+) -> SamplingRun:
     """A checked run from level t of that picture's trajectory on; it takes at most t + 1 steps, for there are no more.
 
     Raises:
         RequestError: there is no picture, or a setting is out of range or unknown.
     """
-    trajectory = path(shelf, picture, model, seed)
+    trajectory = path(zoo, picture, model, seed)
     t = trajectory.level(t).t
-    steps = min(validate.steps(steps, shelf[model].diffusion.schedule.steps), t + 1)
+    steps = min(validate.steps(steps, zoo[model].diffusion.schedule.steps), t + 1)
     seeds = validate.seeds(seed)
     settings = (class_name, steps, sampler, guidance, interval, guide)
-    lane = Lane.start(shelf[model], *settings, seeds=seeds, prefix=f"From t = {t}: ")
+    lane = SamplingRun.start(zoo[model], *settings, seeds=seeds, prefix=f"From t = {t}: ")
     lane.origin = f"{name_of(picture, model, seed)}@{t}"
     lane.steps = lane.model.run(lane.asked, (trajectory.at(t), t))
     return lane
@@ -138,13 +138,13 @@ def name_of(picture: np.ndarray, model: str, seed: object) -> str:
     return f"{hash(picture.tobytes()):x}/{model}/{seed}"
 
 
-def scene(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
+def scene(zoo: ModelZoo, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
     """Everything the view shows of a picture that is new on display."""
-    trajectory, of = path(shelf, picture, model, seed), shelf[model]
+    trajectory, of = path(zoo, picture, model, seed), zoo[model]
     levels = trajectory.spread(FILM)
     film = of.images(torch.cat([trajectory.at(level) for level in levels]))
     return {
-        **moment(shelf, picture, model, seed, t),
+        **moment(zoo, picture, model, seed, t),
         "x0": pack(of.images(trajectory.x0)),
         "eps": pack(of.images(trajectory.eps)),
         "film": {"t": levels, "pictures": pack(film)},
@@ -155,32 +155,32 @@ def scene(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object, t:
     }
 
 
-def moment(shelf: Shelf, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
+def moment(zoo: ModelZoo, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
     """What changes as the level does: x_t, and of which picture, model and seed it is."""
-    trajectory = path(shelf, picture, model, seed)
+    trajectory = path(zoo, picture, model, seed)
     level = trajectory.level(t)
-    return {"of": name_of(picture, model, seed), "t": level.t, "x_t": pack(shelf[model].images(trajectory.at(level.t)))}
+    return {"of": name_of(picture, model, seed), "t": level.t, "x_t": pack(zoo[model].images(trajectory.at(level.t)))}
 
 
-def first_scene(shelf: Shelf, examples: Examples) -> tuple:
+def first_scene(zoo: ModelZoo, examples: Examples) -> tuple:
     """What is on display when the tab is opened: a picture, half hidden, and a model's way back to another class."""
-    model, picture = shelf.pick(FAVOURITE), examples.pictures[0]
-    settings = first_settings_of(shelf, model)
-    lane = start(shelf, picture, model, **settings, seed=FIRST_SEED, t=FIRST_LEVEL)
-    return picture, scene(shelf, picture, model, FIRST_SEED, FIRST_LEVEL), whole(stream([lane]))
+    model, picture = zoo.pick(FAVOURITE), examples.pictures[0]
+    settings = first_settings_of(zoo, model)
+    lane = start(zoo, picture, model, **settings, seed=FIRST_SEED, t=FIRST_LEVEL)
+    return picture, scene(zoo, picture, model, FIRST_SEED, FIRST_LEVEL), whole(stream([lane]))
 
 
-def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, examples: wiring.Showcase) -> None:
+def connect(tab: gr.Tab, zoo: ModelZoo, stops: Stops, controls: Controls, examples: wiring.FirstView) -> None:
     """Wire the tab, which shows its first scene when it is opened."""
 
-    first = wiring.Showcase(lambda: first_scene(shelf, examples()))
+    first = wiring.FirstView(lambda: first_scene(zoo, examples()))
 
     def run(
         model, class_name, steps, sampler, guidance, interval, guide, seed, asked, t, request: gr.Request
     ) -> Iterator[dict]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "forward")) as halted:
             picture = sources.picture_of(asked)
-            lane = start(shelf, picture, model, class_name, steps, sampler, guidance, seed, t, interval, guide)
+            lane = start(zoo, picture, model, class_name, steps, sampler, guidance, seed, t, interval, guide)
             yield from stream([lane], halted, wiring.time_limit())
 
     def unless_refused(show: Callable) -> Callable:
@@ -188,7 +188,7 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
 
         def shown(model, seed, asked, t) -> dict:
             try:
-                return show(shelf, sources.picture_of(asked), model, seed, t)
+                return show(zoo, sources.picture_of(asked), model, seed, t)
             except RequestError:
                 return gr.skip()
 
@@ -198,7 +198,7 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
         if asked is None:  # the first scene is still on its way
             return gr.skip()
         with wiring.toasts():
-            return scene(shelf, sources.picture_of(asked), model, seed, t)
+            return scene(zoo, sources.picture_of(asked), model, seed, t)
 
     def first_sight(model, seed, mine, t) -> tuple:
         """The first scene, or only its choice of pictures if there is one of the visitor's."""
@@ -206,12 +206,12 @@ def connect(tab: gr.Tab, shelf: Shelf, stops: Stops, controls: Controls, example
         if mine is not None:
             return choices, *[gr.skip()] * 2
         picture, message, back = first()
-        as_first = (model, seed) == (shelf.pick(FAVOURITE), FIRST_SEED)
+        as_first = (model, seed) == (zoo.pick(FAVOURITE), FIRST_SEED)
         with wiring.toasts():
-            return choices, message if as_first else scene(shelf, picture, model, seed, t), back
+            return choices, message if as_first else scene(zoo, picture, model, seed, t), back
 
     def choose(model: str) -> list:
-        return generate.shown_with(shelf, model, **first_settings_of(shelf, model))
+        return generate.shown_with(zoo, model, **first_settings_of(zoo, model))
 
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
     of_scene = [controls.model, controls.seed, controls.source.picture, controls.level]

@@ -7,7 +7,7 @@ import gradio as gr
 
 from diffdemo.records.tables import plain
 from diffdemo.ui.components.viewer import viewer
-from diffdemo.ui.parts import nearest, souvenirs, wiring
+from diffdemo.ui.parts import exports, nearest, wiring
 from diffdemo.ui.runs.examples import Example, examples
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.settings import (
@@ -20,8 +20,8 @@ from diffdemo.ui.runs.settings import (
     linked,
     start,
 )
-from diffdemo.ui.runs.shelf import Shelf, about
 from diffdemo.ui.runs.stream import Stops, stream, whole
+from diffdemo.ui.runs.zoo import ModelZoo, about
 
 __all__ = ["FAVOURITE", "Controls", "connect", "first_run", "first_settings", "first_settings_of", "layout", "start"]
 
@@ -73,7 +73,7 @@ class Controls:
     seed: gr.Textbox
     count: gr.Slider
     examples: list[gr.Button]
-    souvenirs: souvenirs.Souvenirs
+    exports: exports.Exports
     copying: nearest.Controls | None
 
     def inputs(self) -> list:
@@ -83,7 +83,7 @@ class Controls:
 
     def outputs(self) -> list:
         """What `run` yields, in its order."""
-        return [self.viewer, *self.souvenirs.outputs()]
+        return [self.viewer, *self.exports.outputs()]
 
     def settings(self) -> list:
         """What `shown_settings` is for, in its order."""
@@ -91,30 +91,30 @@ class Controls:
         return [self.model, *of_model, self.seed, self.count]
 
 
-def layout(shelf: Shelf, search: nearest.Search) -> Controls:
+def layout(zoo: ModelZoo, search: nearest.Search) -> Controls:
     """Settings beside the viewer; below it on a phone. The keyboard comes to the viewer first."""
-    key = shelf.pick(FAVOURITE)
-    model, first = shelf[key], first_settings(shelf)
+    key = zoo.pick(FAVOURITE)
+    model, first = zoo[key], first_settings(zoo)
     has_classes = bool(model.classes)
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Generate", RUN_ID)
         with gr.Column(elem_classes="stage"):
             view = viewer("Generated pictures, step by step", "generate-viewer")
         with gr.Column(elem_classes="settings"):
-            radio = gr.Radio(shelf.choices(), value=key, label="Model", elem_classes="queue-place")
+            radio = gr.Radio(zoo.choices(), value=key, label="Model", elem_classes="queue-place")
             note = gr.Markdown(plain(about(model)), elem_classes="about")
-            classes = gr.Radio(shelf.classes(key), value=first["class_name"], label="Class", visible=has_classes)
+            classes = gr.Radio(zoo.classes(key), value=first["class_name"], label="Class", visible=has_classes)
             sampler = gr.Radio(
                 wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler", info=wiring.SAMPLER_INFO
             )
             steps, *guided = wiring.steps_and_guidance(first, model)
             seed, count = wiring.noise_settings(FIRST_SEED, FIRST_COUNT)
         with gr.Column(elem_classes="words"):
-            taken = souvenirs.layout()
+            taken = exports.layout()
             copying = nearest.layout(search)
             with gr.Row(elem_classes="chips"):
                 gr.HTML("Worth a look", elem_classes="chips-label", apply_default_css=False)
-                tries = [gr.Button(example.name, size="sm", min_width=40, scale=0) for example in examples(shelf)]
+                tries = [gr.Button(example.name, size="sm", min_width=40, scale=0) for example in examples(zoo)]
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
@@ -122,37 +122,37 @@ def layout(shelf: Shelf, search: nearest.Search) -> Controls:
     return Controls(run, stop, view, *asked, tries, taken, copying)
 
 
-def first_settings(shelf: Shelf) -> dict:
+def first_settings(zoo: ModelZoo) -> dict:
     """The settings of the run on display before the first click, which are also those the page opens with."""
-    return first_settings_of(shelf, shelf.pick(FAVOURITE))
+    return first_settings_of(zoo, zoo.pick(FAVOURITE))
 
 
-def shown_settings(shelf: Shelf, model: str, *, seed, count, **of_model) -> list:
+def shown_settings(zoo: ModelZoo, model: str, *, seed, count, **of_model) -> list:
     """Updates of the settings on the page, in the order of `Controls.settings`."""
-    return [model, *shown_with(shelf, model, **of_model), seed, count]
+    return [model, *shown_with(zoo, model, **of_model), seed, count]
 
 
-def shown_with(shelf: Shelf, model: str, class_name: str, steps, sampler, guidance, interval=None, guide=None) -> list:
+def shown_with(zoo: ModelZoo, model: str, class_name: str, steps, sampler, guidance, interval=None, guide=None) -> list:
     """Updates of what another model changes: what it is, class, steps, sampler, and how it is guided."""
-    of, usual = shelf[model], first_settings_of(shelf, model)
+    of, usual = zoo[model], first_settings_of(zoo, model)
     guided = wiring.guidance_updates(of, guidance, interval or usual["interval"], guide or usual["guide"])
-    classes = gr.update(choices=shelf.classes(model), value=class_name, visible=bool(of.classes))
+    classes = gr.update(choices=zoo.classes(model), value=class_name, visible=bool(of.classes))
     return [plain(about(of)), classes, steps, sampler, *guided]
 
 
-def first_run(shelf: Shelf, recordings: Recordings) -> tuple:
+def first_run(zoo: ModelZoo, recordings: Recordings) -> tuple:
     """The finished run that is on display before the first click, and what can be taken away of it."""
-    settings, model = first_settings(shelf), shelf.pick(FAVOURITE)
+    settings, model = first_settings(zoo), zoo.pick(FAVOURITE)
     # A network's first evaluation takes longer, and the times on display should be those of any other run.
-    next(start(shelf, model, **settings, seed=FIRST_SEED, count=FIRST_COUNT).steps)
-    lane = start(shelf, model, **settings, seed=FIRST_SEED, count=FIRST_COUNT)
+    next(start(zoo, model, **settings, seed=FIRST_SEED, count=FIRST_COUNT).steps)
+    lane = start(zoo, model, **settings, seed=FIRST_SEED, count=FIRST_COUNT)
     message = whole(stream([lane]))
     recordings.keep(message["run"], [lane], for_ever=True)
-    return message, *souvenirs.describe(message["run"], lane, shelf.folder)
+    return message, *exports.describe(message["run"], lane, zoo.folder)
 
 
 def connect(
-    page: gr.Blocks, shelf: Shelf, stops: Stops, recordings: Recordings, controls: Controls, search: nearest.Search
+    page: gr.Blocks, zoo: ModelZoo, stops: Stops, recordings: Recordings, controls: Controls, search: nearest.Search
 ) -> None:
     """Wire the tab; `page` shows the first run when it loads, and runs what its address asks for."""
 
@@ -160,19 +160,19 @@ def connect(
         model, class_name, steps, sampler, guidance, seed, count, interval, guide, request: gr.Request
     ) -> Iterator[tuple]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, TAB)) as halted:
-            lane = start(shelf, model, class_name, steps, sampler, guidance, seed, count, interval, guide)
+            lane = start(zoo, model, class_name, steps, sampler, guidance, seed, count, interval, guide)
             for message in stream([lane], halted, wiring.time_limit()):
                 recordings.keep(message["run"], [lane])
-                yield message, *souvenirs.describe(message["run"], lane, shelf.folder)
+                yield message, *exports.describe(message["run"], lane, zoo.folder)
 
     def choose(key: str) -> list:
         """All but the model itself, which may have changed again meanwhile."""
-        return [*shown_with(shelf, key, **first_settings_of(shelf, key)), gr.skip(), gr.skip()]
+        return [*shown_with(zoo, key, **first_settings_of(zoo, key)), gr.skip(), gr.skip()]
 
     def restore(request: gr.Request) -> list:
         with wiring.toasts():
-            asked = linked(shelf, request.query_params)
-        return shown_settings(shelf, **asked) if asked else [gr.skip()] * len(controls.settings())
+            asked = linked(zoo, request.query_params)
+        return shown_settings(zoo, **asked) if asked else [gr.skip()] * len(controls.settings())
 
     going = controls.run.click(
         run,
@@ -183,7 +183,7 @@ def connect(
         **wiring.QUEUE,
         **wiring.PRIVATE,
     )
-    souvenirs.connect_link(controls.souvenirs.link, going)
+    exports.connect_link(controls.exports.link, going)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB)
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
     controls.model.input(choose, controls.model, controls.settings()[1:], trigger_mode="always_last", **quiet)
@@ -193,24 +193,24 @@ def connect(
 
         def chosen(request: gr.Request) -> list:
             stops.stop(wiring.visitor(request, TAB))
-            return shown_settings(shelf, **{**example.settings, "seed": str(example.seed)})
+            return shown_settings(zoo, **{**example.settings, "seed": str(example.seed)})
 
         return chosen
 
-    for button, example in zip(controls.examples, examples(shelf), strict=True):
+    for button, example in zip(controls.examples, examples(zoo), strict=True):
         ready = button.click(set_up(example), outputs=controls.settings(), cancels=[going], **quiet)
         ready.success(None, js=PRESS, **wiring.PRIVATE)
-    souvenirs.connect(controls.souvenirs, recordings)
+    exports.connect(controls.exports, recordings)
     if controls.copying:
-        nearest.connect(controls.copying, controls.souvenirs.run, search, recordings)
-    showcase = wiring.Showcase(lambda: first_run(shelf, recordings), at_once=True)
+        nearest.connect(controls.copying, controls.exports.run, search, recordings)
+    first_view = wiring.FirstView(lambda: first_run(zoo, recordings), at_once=True)
 
     def unless_there(name: str | None) -> tuple:
-        return (gr.skip(),) * len(controls.outputs()) if name else showcase()
+        return (gr.skip(),) * len(controls.outputs()) if name else first_view()
 
     # In two events, because the first may take seconds, in which a visitor or a link can have begun a run.
-    there = page.load(lambda: showcase() and None, **quiet)
-    shown = there.then(unless_there, controls.souvenirs.run, controls.outputs(), **quiet)
-    shown.then(wiring.Showcase.begin_all, **quiet)
+    there = page.load(lambda: first_view() and None, **quiet)
+    shown = there.then(unless_there, controls.exports.run, controls.outputs(), **quiet)
+    shown.then(wiring.FirstView.begin_all, **quiet)
     opened = page.load(restore, outputs=controls.settings(), show_progress="hidden", **wiring.BESIDE)
     opened.success(None, js=PRESS_IF_LINKED, **wiring.PRIVATE)

@@ -14,11 +14,11 @@ from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.parts import latent_views as views
 from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.parts.exports import SAVE
 from diffdemo.ui.parts.latent_views import LatentSpace
-from diffdemo.ui.parts.souvenirs import SAVE
 from diffdemo.ui.runs.settings import first_settings_of
-from diffdemo.ui.runs.shelf import Shelf
-from diffdemo.ui.runs.stream import Lane, Stops, whole
+from diffdemo.ui.runs.stream import SamplingRun, Stops, whole
+from diffdemo.ui.runs.zoo import ModelZoo
 
 FIRST_SEED = "7"
 
@@ -74,29 +74,29 @@ class Controls:
         return [*named, self.seed, self.interval, self.guide]
 
 
-def add(shelf: Shelf, stops: Stops, data: str | Path = "data") -> LatentSpace | None:
+def add(zoo: ModelZoo, stops: Stops, data: str | Path = "data") -> LatentSpace | None:
     """Put the whole tab on the page; without a map, one sentence that says how to get one, and None.
 
     Without a model of latents there is no tab.
     """
-    if views.MODEL not in shelf.keys:
+    if views.MODEL not in zoo.keys:
         return None
     with gr.Tab("Latent space", id="latent") as tab:
         try:
-            space = LatentSpace.open(shelf, data)
+            space = LatentSpace.open(zoo, data)
         except CheckpointError as error:
             gr.Markdown(plain(str(error)), elem_classes="problems")
             return None
-        connect(tab, shelf, space, stops, layout(shelf, space))
+        connect(tab, zoo, space, stops, layout(zoo, space))
         return space
 
 
-def layout(shelf: Shelf, space: LatentSpace) -> Controls:
+def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
     """The map above a sample's way, the point beside it, the interpolation below; settings aside.
 
     Where no sample can be drawn, a sentence says why in place of its way and its settings.
     """
-    first, possible = first_settings_of(shelf, space.model.key), not space.pathless
+    first, possible = first_settings_of(zoo, space.model.key), not space.pathless
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Draw a path")
         run.interactive = stop.interactive = possible
@@ -124,7 +124,7 @@ def layout(shelf: Shelf, space: LatentSpace) -> Controls:
             upload = gr.UploadButton("Place your own picture", file_types=["image"], size="md", type="filepath")
             with gr.Column(visible=possible, min_width=0):
                 class_name = gr.Radio(
-                    shelf.classes(space.model.key), value=first["class_name"], label="Class", elem_classes="queue-place"
+                    zoo.classes(space.model.key), value=first["class_name"], label="Class", elem_classes="queue-place"
                 )
                 sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
                 steps, *guided = wiring.steps_and_guidance(first, space.model)
@@ -140,10 +140,10 @@ def layout(shelf: Shelf, space: LatentSpace) -> Controls:
 
 def start(
     space: LatentSpace, class_name: str | None, steps, sampler: str, guidance, seed, interval=None, guide=None
-) -> Lane:
+) -> SamplingRun:
     """A checked run of one sample; RequestError says which setting is wrong."""
     seeds = validate.consecutive_seeds(seed, 1)
-    return Lane.start(space.model, class_name, steps, sampler, guidance, interval, guide, seeds=seeds)
+    return SamplingRun.start(space.model, class_name, steps, sampler, guidance, interval, guide, seeds=seeds)
 
 
 def first_points(space: LatentSpace) -> tuple[int, int]:
@@ -152,21 +152,21 @@ def first_points(space: LatentSpace) -> tuple[int, int]:
     return int(np.argmin(labels)), int(np.argmax(labels))
 
 
-def first_scene(shelf: Shelf, space: LatentSpace) -> tuple:
+def first_scene(zoo: ModelZoo, space: LatentSpace) -> tuple:
     """What is on display when the tab is opened: map, point, strip, and a path that is done if there can be one."""
     space.look_for_originals()
     a, b = first_points(space)
     chart, run = views.scene(space, a, (a, b)), gr.skip()
     if not space.pathless:
-        lane = start(space, **first_settings_of(shelf, space.model.key), seed=FIRST_SEED)
+        lane = start(space, **first_settings_of(zoo, space.model.key), seed=FIRST_SEED)
         messages, ways = zip(*views.walk(space, lane), strict=True)
         chart, run = chart | ways[-1], whole(iter(messages))
     return chart, run, views.point(space, a), views.strip(space, a, b)
 
 
-def connect(tab: gr.Tab, shelf: Shelf, space: LatentSpace, stops: Stops, controls: Controls) -> None:
+def connect(tab: gr.Tab, zoo: ModelZoo, space: LatentSpace, stops: Stops, controls: Controls) -> None:
     """Wire the tab, which shows its first scene when it is opened."""
-    films, first = views.Films(), wiring.Showcase(lambda: first_scene(shelf, space))
+    films, first = views.Films(), wiring.FirstView(lambda: first_scene(zoo, space))
     first_a, first_b = first_points(space)
     chosen, ends, mine = gr.State(first_a), gr.State((first_a, first_b)), gr.State(None)
 

@@ -17,7 +17,7 @@ from diffdemo.ui.components.moments import moment, moments, timeline
 from diffdemo.ui.parts import quality, wiring
 from diffdemo.ui.parts.training_tables import tables
 from diffdemo.ui.runs.settings import FAVOURITE
-from diffdemo.ui.runs.shelf import Shelf, title
+from diffdemo.ui.runs.zoo import ModelZoo, title
 
 SECONDS_BETWEEN_LOOKS = 2.0
 MOST_RUNS = 12  # the newest
@@ -47,12 +47,12 @@ class Controls:
 
 
 class Library:
-    """Everything that was trained, by name: the shelf's checkpoints, and the runs in a folder if there is one."""
+    """Everything that was trained, by name: the zoo's checkpoints, and the runs in a folder if there is one."""
 
-    def __init__(self, shelf: Shelf, folder: Path | None = None):
-        self._checkpoints = {key: Record(title(shelf[key]), shelf.folder / key) for key in shelf.keys}
+    def __init__(self, zoo: ModelZoo, folder: Path | None = None):
+        self._checkpoints = {key: Record(title(zoo[key]), zoo.folder / key) for key in zoo.keys}
         self._runs = folder
-        self.first = shelf.pick(FAVOURITE)
+        self.first = zoo.pick(FAVOURITE)
 
     def records(self) -> dict[str, Record]:
         """The records as they are now; a run's name begins with the name of the folder of runs."""

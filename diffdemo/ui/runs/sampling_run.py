@@ -8,14 +8,14 @@ import numpy as np
 
 from diffdemo import validate
 from diffdemo.generator import Generator
-from diffdemo.request import ANY, SamplingRequest
 from diffdemo.process.samplers import SAMPLER_TITLES, Step
+from diffdemo.request import ANY, SamplingRequest
 from diffdemo.ui.components.viewer import pack, pack_numbers
-from diffdemo.ui.runs.shelf import title
+from diffdemo.ui.runs.zoo import title
 
 
 @dataclass
-class Lane:
+class SamplingRun:
     """One model at work on one batch.
 
     Attributes:
@@ -55,7 +55,7 @@ class Lane:
         *,
         seeds: list[int],
         prefix: str = "",
-    ) -> "Lane":
+    ) -> "SamplingRun":
         """Check everything and start; RequestError says what is wrong, and what is None is the checkpoint's own."""
         asked = model.request(
             class_name or ANY,

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from diffdemo.loading import load_generator
 from diffdemo import CHECKPOINTS, catalog, validate
 from diffdemo.device import choose_device
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator
+from diffdemo.loading import load_generator
 from diffdemo.registry import SPECS
 from diffdemo.request import ANY
 
 
-class Shelf:
+class ModelZoo:
     """Every checkpoint of a folder, loaded and verified; what does not load is left out and kept as a problem.
 
     Args:
@@ -27,7 +27,7 @@ class Shelf:
         self.folder = Path(folder)
 
     @classmethod
-    def open(cls, checkpoints: str | Path, device: str = "auto") -> "Shelf":
+    def open(cls, checkpoints: str | Path, device: str = "auto") -> "ModelZoo":
         """Load all there is.
 
         Raises:

@@ -8,8 +8,8 @@ from gradio.events import Dependency
 
 from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs import compare_link, reproduce
-from diffdemo.ui.runs.lane import Lane
 from diffdemo.ui.runs.recordings import KINDS, Recordings
+from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.settings import IN_A_LINK, TAB, link
 
 # Gradio's own DownloadButton has its file only at the second click.
@@ -47,7 +47,7 @@ ADDRESS_OF_TAB = f"""() => requestAnimationFrame(() => {{
 
 
 @dataclass
-class Souvenirs:
+class Exports:
     """The components, and the name of the run that they belong to."""
 
     run: gr.State
@@ -62,7 +62,7 @@ class Souvenirs:
         return [self.run, self.command, self.python, self.link]
 
 
-def layout() -> Souvenirs:
+def layout() -> Exports:
     """A row of buttons, and the words in an accordion."""
     with gr.Row(elem_classes="chips"):
         gr.HTML("Save what is on display", elem_classes="chips-label", apply_default_css=False)
@@ -73,15 +73,15 @@ def layout() -> Souvenirs:
             gr.Textbox(label=label, lines=lines, max_lines=20, interactive=False, buttons=["copy"])
             for label, lines in (("Command line", 2), ("Python", 6), ("Link to these settings", 1))
         )
-    return Souvenirs(gr.State(), file, save, command, python, address)
+    return Exports(gr.State(), file, save, command, python, address)
 
 
-def describe(name: str, lane: Lane, checkpoints: Path) -> tuple[str, str, str, str]:
+def describe(name: str, lane: SamplingRun, checkpoints: Path) -> tuple[str, str, str, str]:
     """The name of a run and the texts that belong to it."""
     return name, reproduce.command(lane, checkpoints), reproduce.python(lane, checkpoints), link(lane)
 
 
-def connect(souvenirs: Souvenirs, recordings: Recordings) -> None:
+def connect(exports: Exports, recordings: Recordings) -> None:
     """Let each button save a file of the run on display."""
 
     def file_of(kind: str):
@@ -91,9 +91,9 @@ def connect(souvenirs: Souvenirs, recordings: Recordings) -> None:
 
         return write
 
-    for button, kind in zip(souvenirs.save, KINDS, strict=True):
-        written = button.click(file_of(kind), souvenirs.run, souvenirs.file, show_progress="hidden", **wiring.BESIDE)
-        written.success(None, souvenirs.file, js=SAVE, **wiring.PRIVATE)
+    for button, kind in zip(exports.save, KINDS, strict=True):
+        written = button.click(file_of(kind), exports.run, exports.file, show_progress="hidden", **wiring.BESIDE)
+        written.success(None, exports.file, js=SAVE, **wiring.PRIVATE)
 
 
 def connect_link(box: gr.Textbox, going: Dependency) -> None:
