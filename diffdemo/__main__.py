@@ -9,7 +9,7 @@ import typer
 
 import diffdemo
 from diffdemo import validate
-from diffdemo.cli.errors import STOPPED, UsageError, complain, exit_code, sentence
+from diffdemo.cli.errors import STOPPED, UsageError, complain, exit_code, print_any_name, sentence
 from diffdemo.errors import DiffdemoError, RequestError
 
 PROGRAM = "python -m diffdemo"
@@ -285,6 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
     0 is success, 1 a checkpoint or file that cannot be used, 2 a request that makes no sense, 130 Ctrl-C. Whatever is
     wrong is one sentence on stderr.
     """
+    print_any_name()
     try:
         code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except (UsageError, DiffdemoError, OSError) as error:

@@ -1,13 +1,17 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
+import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+PATIENCE = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}-.")
 
 
@@ -22,10 +26,29 @@ def write_atomically(target: Path, write: Callable[[Path], object]) -> Path:
     unfinished = _hidden(target)
     try:
         write(unfinished)
-        os.replace(unfinished, target)
+        move(unfinished, target)
     finally:
         _remove(unfinished)
     return target
+
+
+def move(source: Path, target: Path) -> Path:
+    """Put `source` in the place of `target`, which is returned.
+
+    Windows refuses while anybody has `target` open, such as a page that shows it: it is then tried again for seconds.
+    Raises OSError as the system gave it, or that says so.
+    """
+    for pause in (*PATIENCE, None):
+        try:
+            os.replace(source, target)
+            return target
+        except PermissionError as error:
+            if sys.platform != "win32":
+                raise
+            if pause is None:
+                reason = "this user may not, or another program has it open, such as the page; close that"
+                raise PermissionError(errno.EACCES, reason, str(target)) from error
+            time.sleep(pause)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ which `diffdemo.latent.map` reads. Nothing is ever unpickled, so a checkpoint fr
 """
 
 import json
-import os
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffdemo import validate
-from diffdemo.atomic import hidden_folder, write_atomically
+from diffdemo.atomic import hidden_folder, move, write_atomically
 from diffdemo.errors import CheckpointError, DiffdemoError
 from diffdemo.process.diffusion import Diffusion
 from diffdemo.process.guidance import GUIDES, WEAK_MODEL, Guidance, parse_interval
@@ -177,7 +176,7 @@ def save_checkpoint(
             complete = replace(info, files=files, encoded_from={}, format=FORMATS[encoding])
             write_info(hidden, complete)
             for name in (*files, CONFIG):
-                os.replace(hidden / name, folder / name)
+                move(hidden / name, folder / name)
     except (OSError, SafetensorError) as error:
         raise could_not_write(folder, error) from error
     return complete

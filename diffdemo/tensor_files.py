@@ -120,10 +120,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 def could_not_write(path: Path, error: Exception) -> CheckpointError:
     """What to raise of a file or folder that could not be written."""
-    no_space = (
-        getattr(error, "errno", None) == errno.ENOSPC or "space left" in str(error) or "StorageFull" in str(error)
-    )
-    reason = "there is no space left on the disk" if no_space else str(error).rstrip(".")
+    said = str(error)
+    no_space = getattr(error, "errno", None) == errno.ENOSPC or "space left" in said or "StorageFull" in said
+    reason = "there is no space left on the disk" if no_space else getattr(error, "strerror", None) or said.rstrip(".")
     return CheckpointError(f"{path} could not be written because {reason}; what was there before is unchanged.")
 
 

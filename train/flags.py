@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from diffdemo.cli.errors import UsageError, exit_code, fail, sentence
+from diffdemo.cli.errors import UsageError, exit_code, fail, print_any_name, sentence
 from diffdemo.errors import DiffdemoError, TrainingError
 
 
@@ -79,6 +79,7 @@ def run_app(command: Callable[..., None]) -> None:
     """Run a command whose parameters are typer's; whatever goes wrong is one sentence, see `diffdemo.cli.errors`."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(command)
+    print_any_name()
     try:
         app(args=sys.argv[1:], prog_name=f"python -m {_module_name()}", standalone_mode=False)
     except (UsageError, DiffdemoError, OSError) as error:

@@ -1,5 +1,6 @@
 """What a command ends with when something is wrong: one sentence on stderr, and one policy for exit codes."""
 
+import io
 import sys
 from typing import NoReturn
 
@@ -9,6 +10,12 @@ from diffdemo.errors import CheckpointError, DataError, DiffdemoError, Interrupt
 
 CANNOT_USE, NO_SENSE, STOPPED = 1, 2, 130  # the last is what a shell expects of a program that Ctrl-C ended
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
+
+
+def print_any_name() -> None:
+    """Let stdout show what its encoding has no letters for, such as a folder's name, as escapes in place of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def exit_code(error: Exception) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from diffdemo import validate
-from diffdemo.atomic import hidden_folder
+from diffdemo.atomic import hidden_folder, move
 from diffdemo.data import IMAGE_SHAPE
 from diffdemo.errors import RequestError
 from diffdemo.figures.raster import image_grid, save_animation, save_png, write_file
@@ -174,7 +174,7 @@ def _save_folder(folder: Path, images: np.ndarray, seeds: Sequence[int], scale: 
                 save_png(unfinished / name, image_grid([image], scale=scale))
             folder.mkdir(exist_ok=True)
             for name in names:
-                (unfinished / name).replace(folder / name)
+                move(unfinished / name, folder / name)
     except OSError as error:
         raise _cannot_write(folder, error) from error
 

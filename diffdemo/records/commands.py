@@ -2,6 +2,9 @@
 
 import itertools
 import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 # What a stage says it began with, and the flag that names the folder where that lies.
@@ -25,6 +28,16 @@ class Stage:
     def out(self) -> str | None:
         """The folder it writes, if it names one."""
         return _value(self.words, OUT)
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """A command of these words as one types it on this system: quoted for a POSIX shell, on Windows for cmd.exe."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+
+
+def to_type(command: str) -> str:
+    """A stored command, which is quoted for a POSIX shell wherever it was made, as one types it on this system."""
+    return subprocess.list2cmdline(_split(command)) if sys.platform == "win32" else command
 
 
 def commands(training: dict) -> list[str]:

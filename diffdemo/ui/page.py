@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from diffdemo.cli.errors import print_any_name
 from diffdemo.errors import DiffdemoError
 from diffdemo.records.tables import plain
 from diffdemo.ui import options
@@ -42,7 +43,7 @@ SERVING = {
     "footer_links": ["api", "settings"],
     "run_history": False,
     "ssr_mode": False,
-    "max_file_size": "2mb",
+    "max_file_size": "30mb",
     "show_error": False,  # toasts show the sentences we raise, and no details of anything else
     "share": False,
 }
@@ -87,6 +88,7 @@ def build(zoo: ModelZoo, runs: Path | None = None, data: str | Path = "data") ->
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Open the page and serve it until interrupted; exits with one sentence if that is impossible."""
+    print_any_name()
     chosen = options.read(arguments)
     try:
         page = build(ModelZoo.open(chosen.checkpoints, chosen.device), Path(chosen.runs), chosen.data)

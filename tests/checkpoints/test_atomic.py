@@ -40,7 +40,7 @@ def pictures(folder: Path, _tiny) -> None:
 @pytest.mark.parametrize("write", [a_file, a_folder, a_checkpoint, weights, pictures])
 @pytest.mark.parametrize("killed", [True, False])
 def test_what_a_killed_process_leaves_is_removed(tmp_path, tiny_checkpoints, monkeypatch, write, killed):
-    for owner, name in ((checkpoint, "write_json"), (checkpoint.os, "replace"), (cli_sample, "save_png")):
+    for owner, name in ((checkpoint, "write_json"), (atomic.os, "replace"), (cli_sample, "save_png")):
         monkeypatch.setattr(owner, name, kill)
     (tmp_path / ".lock").touch()
     (tmp_path / ".git-that-is-not-ours").mkdir()

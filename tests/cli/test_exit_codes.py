@@ -1,5 +1,6 @@
 """One policy for exit codes: 2 is a request that makes no sense, 1 something that cannot be used, 130 Ctrl-C."""
 
+import io
 import shutil
 import sys
 
@@ -47,3 +48,15 @@ def test_a_broken_checkpoint_ends_every_program_with_the_same_code(tiny_checkpoi
     with pytest.raises(SystemExit) as ended:
         run_app(evaluate.main)
     assert ended.value.code == 1 and capsys.readouterr().err == first
+
+
+@pytest.mark.parametrize(
+    "run", [main, lambda words: run_app(lambda: print(words[1]))], ids=["python -m diffdemo", "python -m train"]
+)
+def test_a_name_that_the_terminal_has_no_letters_for_is_printed_with_escapes(run, tmp_path, monkeypatch):
+    (folder := tmp_path / "\u043a\u043e\u0442 \udce9").mkdir()
+    monkeypatch.setattr(sys, "argv", ["x"])
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed := io.BytesIO(), encoding="cp1252"))
+    run(["--checkpoints", str(folder)] if run is not main else ["list", "--checkpoints", str(folder)])
+    sys.stdout.flush()
+    assert rb"\u043a\u043e\u0442 \udce9" in printed.getvalue()

@@ -2,11 +2,12 @@
 
 import itertools
 import shlex
+import sys
 
 import pytest
 
 from diffdemo import CHECKPOINTS
-from diffdemo.records.commands import commands, install_command
+from diffdemo.records.commands import commands, install_command, shell_line, to_type
 from diffdemo.records.run_folder import Record
 
 AGAIN = "python -m train.unet --init-from"
@@ -51,3 +52,12 @@ def test_a_command_that_names_no_folder_is_left_alone():
     assert install_command("python -m x --out 'my run'") == both
     assert install_command("python -m x") == "python -m x"
     assert install_command("it's") == "it's"
+
+
+def test_on_windows_commands_are_quoted_for_its_own_shell(monkeypatch):
+    stored = "python -m x --data 'my pictures' --out runs/it && python -m train.install runs/it"
+    assert to_type(stored) == stored
+    assert shell_line(["--out", "it's $5"]) == """--out 'it'"'"'s $5'"""
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert to_type(stored) == 'python -m x --data "my pictures" --out runs/it && python -m train.install runs/it'
+    assert shell_line(["--out", "it's $5"]) == '--out "it\'s $5"'

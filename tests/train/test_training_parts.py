@@ -1,17 +1,21 @@
 """The parts of training that need no process of their own."""
 
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sentences import refused
 from torch import nn
 
 from diffdemo.errors import TrainingError
 from train.loop.averages import MovingAverage
 from train.loop.randomness import DataOrder, derive_seed
+from train.loop.resume import locked
 from train.loop.settings import Settings
 from train.loop.speed import flops_per_image, matmul_ceiling
 from train.loop.state import load_state, optimizer_tensors, restore_optimizer, save_state
@@ -168,3 +172,22 @@ def test_damaged_or_missing_state_is_a_sentence(tmp_path: Path):
     (tmp_path / "state.safetensors").write_bytes(whole[:500])
     with pytest.raises(TrainingError, match="is damaged"):
         load_state(tmp_path)
+
+
+def test_a_second_run_is_kept_out_of_a_folder_where_there_is_no_fcntl(tmp_path, monkeypatch):
+    held = []
+
+    def locking(descriptor, mode, size):
+        if held:
+            raise PermissionError(13, "Permission denied")
+        held.append((mode, size))
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    with locked(tmp_path / "run"):
+        assert held == [(2, 1)]
+        with (
+            refused(TrainingError, "Another process is training in .*run"),
+            locked(tmp_path / "run"),
+        ):
+            pass

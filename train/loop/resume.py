@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from diffdemo.atomic import remove_unfinished
 from diffdemo.checkpoint import write_json
@@ -13,11 +13,6 @@ from diffdemo.errors import DiffdemoError, TrainingError
 from train.flags import command_line, kind
 from train.loop.distributed import is_first
 from train.loop.state import STATE
-
-try:
-    import fcntl
-except ImportError:  # Windows, where nobody is kept out
-    fcntl = None
 
 RUN, LOCK = "run.json", ".lock"
 # Of run.json. In the first, 0 or nothing was what a flag had that was not named; now that is null, and 0 is a value.
@@ -42,10 +37,10 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("w") as lock:
-            if fcntl and is_first():
+            if is_first():
                 try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                    _lock(lock)
+                except (BlockingIOError, PermissionError):
                     raise TrainingError(f"Another process is training in {folder}; name another --out.") from None
                 remove_unfinished(folder)
             yield
@@ -54,6 +49,18 @@ def locked(folder: Path) -> Iterator[None]:
             path.unlink()
             folder.rmdir()
         raise
+
+
+def _lock(file: TextIO) -> None:
+    """Lock an open file until it is closed; BlockingIOError, on Windows PermissionError, if another process has."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def remember(options: Any, settings: Any) -> str:

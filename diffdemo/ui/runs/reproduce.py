@@ -1,10 +1,10 @@
 """How to make a run's pictures again outside the page: the command line, and Python."""
 
-import shlex
 from pathlib import Path
 
 from diffdemo import CHECKPOINTS
 from diffdemo.process.guidance import number
+from diffdemo.records.commands import shell_line
 from diffdemo.request import ANY
 from diffdemo.ui.runs.sampling_run import SamplingRun
 
@@ -20,7 +20,7 @@ def command(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
         *("--device", lane.model.device.type, "--out", f"{file_name(lane)}.png"),
         *([] if is_shipped(checkpoints) else ["--checkpoints", str(checkpoints)]),
     ]
-    return shlex.join(words)
+    return shell_line(words)
 
 
 def python(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from diffdemo import validate
 from diffdemo.errors import DiffdemoError, RequestError
-from diffdemo.records.commands import install_command
+from diffdemo.records.commands import install_command, to_type
 from diffdemo.records.run_folder import HISTORY_COLUMNS, Moment, Progress, Record, moving_mean, runs
 from diffdemo.records.tables import plain
 from diffdemo.ui.components.curves import Series, curves, plot, remark
@@ -111,7 +111,7 @@ def facts(record: Record) -> dict:
         "training": description.get("training", {}),
         "metrics": description.get("metrics", {}),
         "quality": {x: [one.describe() for one in of_x] for x, of_x in curves.items()},
-        "command": command if progress else install_command(command),
+        "command": to_type(command if progress else install_command(command)),
         "history": {name: _numbers(history[name]) for name in HISTORY_COLUMNS if name in history},
         "grids": [
             {"label": at.label, "images": at.images, "files": [p.name for p in at.files]} for at in record.moments()
