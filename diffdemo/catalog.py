@@ -5,6 +5,7 @@ from pathlib import Path
 from diffdemo.checkpoint import CONFIG, CheckpointInfo, read_info
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.registry import SPECS
+from diffdemo.tensor_files import cannot_read
 
 
 def available(checkpoints: str | Path) -> dict[str, CheckpointInfo]:
@@ -16,19 +17,26 @@ def available(checkpoints: str | Path) -> dict[str, CheckpointInfo]:
     root = Path(checkpoints)
     if not root.is_dir():
         raise CheckpointError(f"There is no checkpoint folder {root}; name one that exists or train a model.")
-    return {key: read_info(root / key) for key in SPECS if (root / key / CONFIG).is_file()}
+    return {key: read_info(root / key) for key in SPECS if _is_checkpoint(root / key)}
 
 
 def find(model: str, checkpoints: str | Path) -> Path:
     """The folder of a model's checkpoint, given its key or the folder itself."""
     if model in SPECS:
         folder = Path(checkpoints) / model
-        if not (folder / CONFIG).is_file():
+        if not _is_checkpoint(folder):
             raise CheckpointError(f"There is no checkpoint of {model} in {checkpoints}; train one or name its folder.")
         return folder
-    if (Path(model) / CONFIG).is_file():
+    if _is_checkpoint(Path(model)):
         return Path(model)
     raise RequestError(f"There is no model {model!r}; choose one of: {', '.join(SPECS)}, or a checkpoint's folder.")
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    try:
+        return (folder / CONFIG).is_file()
+    except OSError as error:
+        raise cannot_read(folder, error) from error
 
 
 def stages(training: dict) -> list[dict]:

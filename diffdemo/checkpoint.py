@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffdemo import validate
@@ -27,6 +26,7 @@ from diffdemo.registry import ModelSpec, spec
 from diffdemo.tensor_files import (
     FP16,
     INT8,
+    cannot_read,
     could_not_write,
     decode,
     encode,
@@ -34,6 +34,7 @@ from diffdemo.tensor_files import (
     save_tensors,
     sha256,
     shards,
+    write_tensors,
 )
 
 # By how the weights are kept, so that a reader that knows fp16 alone refuses the other.
@@ -171,7 +172,7 @@ def save_checkpoint(
         with hidden_folder(folder) as hidden:
             for number, part in enumerate(parts):
                 name = _weights_name(number, len(parts))
-                save_file(part, str(hidden / name), header)
+                write_tensors(hidden / name, part, header)
                 files[name] = sha256(hidden / name)
             complete = replace(info, files=files, encoded_from={}, format=FORMATS[encoding])
             write_info(hidden, complete)
@@ -199,7 +200,9 @@ def read_config(folder: Path) -> dict:
         raise CheckpointError(
             f"{folder} is no checkpoint: it has no {CONFIG}; train one or name another folder."
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON; restore the checkpoint or train it again.") from error
     if not isinstance(content, dict) or content.get("format") not in FORMATS.values():
         known = " or ".join(map(str, FORMATS.values()))
@@ -280,10 +283,13 @@ def read_tensors(folder: Path, info: CheckpointInfo, name: str) -> tuple[dict[st
 def guide_folder(folder: Path, info: CheckpointInfo) -> Path:
     """Where the guide of a checkpoint that has one lies, a checkpoint itself; CheckpointError if it is another one."""
     path = Path(folder) / GUIDE_CONFIG
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing; restore the checkpoint or install the guide again.")
-    if sha256(path) != info.files[GUIDE_CONFIG]:
-        raise CheckpointError(f"{path} was changed (its SHA-256 differs); restore it or install the guide again.")
+    try:
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing; restore the checkpoint or install the guide again.")
+        if sha256(path) != info.files[GUIDE_CONFIG]:
+            raise CheckpointError(f"{path} was changed (its SHA-256 differs); restore it or install the guide again.")
+    except OSError as error:
+        raise cannot_read(path, error) from error
     return path.parent
 
 

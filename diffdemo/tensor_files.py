@@ -109,11 +109,22 @@ def shards(groups: Iterable[dict[str, Tensor]], most: int) -> list[dict[str, Ten
     return files
 
 
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Write a new safetensors file that whoever may read this process's other files may read too.
+
+    Raises OSError or SafetensorError as they come.
+    """
+    path.touch()
+    mode = path.stat().st_mode  # that of the umask, where safetensors 0.8 gives 0600 whatever the umask says
+    save_file(dict(tensors), path, dict(header))
+    path.chmod(mode)
+
+
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write one safetensors file, whole or not at all; CheckpointError if there is no room for it."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        write_atomically(path, lambda p: save_file(kept, str(p), dict(metadata)))
+        write_atomically(path, lambda unfinished: write_tensors(unfinished, kept, metadata))
     except (OSError, SafetensorError) as error:
         raise could_not_write(path, error) from error
 
@@ -126,14 +137,26 @@ def could_not_write(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path} could not be written because {reason}; what was there before is unchanged.")
 
 
+def cannot_read(path: Path, error: OSError) -> CheckpointError:
+    """What to raise of a part of a checkpoint that is there and cannot be read."""
+    reason = error.strerror or str(error).rstrip(".")
+    return CheckpointError(f"{error.filename or path} cannot be read: {reason}; let this user read it, or restore it.")
+
+
 def load_tensors(path: Path, digest: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors in a safetensors file, and its header; CheckpointError unless its SHA-256 is `digest`."""
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing; restore the checkpoint or train the model again.")
-    if sha256(path) != digest:
-        raise CheckpointError(f"{path} is truncated or was changed (its SHA-256 differs); restore it or train again.")
     try:
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing; restore the checkpoint or train the model again.")
+        if sha256(path) != digest:
+            raise CheckpointError(
+                f"{path} is truncated or was changed (its SHA-256 differs); restore it or train again."
+            )
         with safe_open(str(path), framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except CheckpointError:
+        raise
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path} is not a safetensors file ({error}); restore it or train again.") from error

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from diffdemo import CHECKPOINTS
-from diffdemo.atomic import write_atomically
+from diffdemo.atomic import move, write_atomically
 from diffdemo.checkpoint import (
     CONFIG,
     GUIDE,
@@ -98,15 +98,16 @@ def install(
         evaluation = (RESULT,) if _evaluated(run) in known else ()
         for name in (*files, *RECORDS, *evaluation):
             if (run / name).is_dir():
-                shutil.copytree(run / name, unfinished / name, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+                left_behind = shutil.ignore_patterns(*LEFT_BEHIND)
+                shutil.copytree(run / name, unfinished / name, ignore=left_behind, copy_function=shutil.copyfile)
             elif (run / name).exists():
-                shutil.copy2(run / name, unfinished / name)
+                shutil.copyfile(run / name, unfinished / name)  # whoever may read it is for the umask to say
         if guide := weak_model or guide_of(run, info):
             add_guide(unfinished, guide, wanted)
         if shown:
             _show_with(unfinished, shown)
         if target.exists():
-            shutil.rmtree(target)
+            shutil.rmtree(move(target, unfinished.with_name(f"{unfinished.name}-before")))
 
     write_atomically(target, write)
     return target

@@ -126,7 +126,7 @@ def _errors(model: "Generator", x0: Tensor, eps: Tensor, t: int) -> np.ndarray:
         x_t = add_noise(x0[pair // classes], eps, alpha_bar)
         guess = eps_from_x0(x_t, model.predict_x0(x_t, steps, pair % classes), alpha_bar)
         parts.append((guess - eps).square().flatten(1).mean(1))
-    return torch.cat(parts).reshape(-1, classes).double().cpu().numpy()
+    return torch.cat(parts).reshape(-1, classes).cpu().double().numpy()  # MPS has no float64
 
 
 def _scores(model: "Generator", errors: np.ndarray, numbers: int) -> Scores:

@@ -76,7 +76,7 @@ class Classifier(nn.Module):
         Each component is divided by its standard deviation, and there with both signs, because what follows cuts off
         the negative half.
         """
-        patches = F.unfold(pixels, PATCH).transpose(1, 2).flatten(0, 1).double()
+        patches = F.unfold(pixels, PATCH).transpose(1, 2).flatten(0, 1).cpu().double()  # MPS has no float64
         variances, components = torch.linalg.eigh(patches.T.cov())
         filters = (components / (variances + SMALLEST).sqrt()).T.reshape(-1, *self.whitening.weight.shape[1:])
         self.whitening.weight.copy_(torch.cat([filters, -filters]))

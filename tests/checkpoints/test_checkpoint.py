@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentences import refused
 
-from diffdemo import checkpoint
+from diffdemo import checkpoint, tensor_files
 from diffdemo.checkpoint import CONFIG, load_network, load_weights, parameter_count, read_info, save_checkpoint, sha256
 from diffdemo.errors import CheckpointError
 
@@ -108,8 +108,8 @@ def half_a_file(tensors, path, metadata):
 @pytest.mark.parametrize(
     ("owner", "name", "failing"),
     [
-        (checkpoint, "save_file", no_space),
-        (checkpoint, "save_file", half_a_file),
+        (tensor_files, "save_file", no_space),
+        (tensor_files, "save_file", half_a_file),
         (checkpoint, "write_json", no_space),
         (Path, "write_text", no_space),
         (Path, "mkdir", no_space),
@@ -137,7 +137,7 @@ def test_without_space_for_a_later_shard_the_previous_checkpoint_stays(folder, m
         written.append(path)
         return no_space() if len(written) == 3 else save_file(tensors, path, metadata)
 
-    monkeypatch.setattr(checkpoint, "save_file", fails_at_the_third)
+    monkeypatch.setattr(tensor_files, "save_file", fails_at_the_third)
     with refused(CheckpointError, "no space left"):
         save_checkpoint(folder, info, other_weights(info))
     assert len(written) == 3

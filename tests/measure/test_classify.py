@@ -21,6 +21,7 @@ from diffdemo.generator import Generator
 from diffdemo.loading import generator_for
 from diffdemo.measure import diffusion_classifier as classify_module
 from diffdemo.measure.diffusion_classifier import classify, refine, timesteps
+from diffdemo.models.classifier import Classifier, ClassifierConfig
 from diffdemo.models.unet import UNet
 from diffdemo.registry import SPECS
 from diffdemo.trajectory import Trajectory
@@ -264,3 +265,21 @@ def test_pictures_of_any_size_work_or_are_refused(all_checkpoints, tmp_path, cap
         assert "has 20,000 x 1 pixels" in complaint(capsys, code, 1)
     else:
         assert code == 0
+
+
+def test_a_device_without_float64_such_as_a_macs_classifies(grey, monkeypatch):
+    moved, on_the_cpu, double = set(), torch.Tensor.cpu, torch.Tensor.double
+
+    def cpu(tensor):
+        result = on_the_cpu(tensor).view_as(tensor)
+        moved.add(id(result))
+        return result
+
+    def no_float64_elsewhere(tensor):
+        assert id(tensor) in moved, "Cannot convert a MPS Tensor to float64 dtype"
+        return double(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
+    monkeypatch.setattr(torch.Tensor, "double", no_float64_elsewhere)
+    assert classify(grey, grey_pictures([3]), draws=2).best == [grey.classes[3]]
+    Classifier(ClassifierConfig((4,), image_size=8)).whiten(torch.rand(4, 3, 8, 8))

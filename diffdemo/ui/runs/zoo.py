@@ -1,5 +1,6 @@
 """The models the page offers, each loaded once, and why the others are missing."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,8 +44,9 @@ class ModelZoo:
                 problems[key] = str(error)
         if not models:
             reasons = " ".join(dict.fromkeys(problems.values()))
-            if not any((Path(checkpoints) / key).is_dir() for key in SPECS):
-                reasons = f"There is no checkpoint in {checkpoints}; train a model or name another folder."
+            with contextlib.suppress(OSError):  # of a folder that may not be read, which the reasons say
+                if not any((Path(checkpoints) / key).is_dir() for key in SPECS):
+                    reasons = f"There is no checkpoint in {checkpoints}; train a model or name another folder."
             raise CheckpointError(reasons)
         return cls(models, problems, checkpoints)
 
