@@ -155,6 +155,8 @@ def sample(
     written = output.write(images, frames, seeds)
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} pictures, seeds {seeds[0]} to {seeds[-1]}"
     print(f"Wrote {' and '.join(map(str, written))}: {which}.")
+    if others := output.others(seeds):
+        print(f"Note: {output.path} holds {others:,} other pictures, of earlier commands.", file=sys.stderr)
 
 
 @app.command(

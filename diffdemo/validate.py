@@ -5,6 +5,7 @@ RequestError with a sentence that says what would be right.
 """
 
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 
@@ -76,6 +77,8 @@ def class_index(value: str | None, classes: Sequence[str], key: str) -> int | No
     """
     if value is None or value == "any":
         return None
+    # However a Mac or a keyboard spells an accent; class folders are read in the same spelling.
+    value = unicodedata.normalize("NFC", value) if isinstance(value, str) and value not in classes else value
     if not classes:
         raise RequestError(f"{key} is unconditional and takes no class, not {shown(value)}; leave the class out.")
     return list(classes).index(choice("class", value, classes))

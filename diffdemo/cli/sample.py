@@ -83,6 +83,11 @@ class Output:
             write_file(self.npy, write_both)
         return [path for path in (self.path, self.npy) if path]
 
+    def others(self, seeds: Sequence[int]) -> int:
+        """How many pictures the folder has besides those of these seeds; they are of earlier commands."""
+        own = {f"{seed}.png" for seed in seeds}
+        return sum(path.name not in own for path in self.path.glob("*.png")) if self.kind == "folder" else 0
+
     def _write_path(self, images: np.ndarray, frames: Sequence[np.ndarray], seeds: Sequence[int]) -> None:
         if self.path is None:
             return

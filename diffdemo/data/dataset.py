@@ -7,6 +7,7 @@ when nothing is there. The last two are turned into arrays once, kept on disk, a
 
 import contextlib
 import shutil
+import unicodedata
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 
 from diffdemo.atomic import write_atomically
 from diffdemo.data import pictures
+from diffdemo.data.folders import class_folders, class_pictures
 from diffdemo.data.toy import toy_images
 from diffdemo.errors import DataError
 
@@ -58,7 +60,7 @@ class Dataset:
 
         Raises DataError if a name is unknown, repeated, or has no picture.
         """
-        names = tuple(names)
+        names = tuple(name if name in self.classes else unicodedata.normalize("NFC", name) for name in names)
         if not names or len(set(names)) != len(names):
             raise DataError(f"The classes to keep must be one or more different names and not {list(names)}.")
         new_labels = np.full(len(self.classes), -1, dtype=np.int64)
@@ -86,7 +88,8 @@ class Dataset:
 def load_dataset(data_dir: str | Path = "data", split: str = "train", *, download: bool = True) -> Dataset:
     """Load one split ("train" or "test") of what `data_dir` holds, downloading CIFAR-10 if it holds nothing.
 
-    Of a folder of class folders without train/ and test/, every 20th picture of a class is the test split.
+    Class folders may lie in train/ and test/ (or val/, valid/, validation/); else every 20th picture of a class is the
+    test split. Hidden folders and files are left out, linked ones are not.
     Raises DataError, with one sentence, for whatever cannot be used.
     """
     if split not in SPLITS:
@@ -98,7 +101,7 @@ def load_dataset(data_dir: str | Path = "data", split: str = "train", *, downloa
         for folder in (root / "cifar10", root):
             if _has_cache(folder):
                 return _load_cache(folder, split)
-        if folders := pictures.class_folders(root, leave_out=("cifar10", _TORCHVISION_FOLDER)):
+        if folders := class_folders(root, leave_out=("cifar10", _TORCHVISION_FOLDER)):
             return _load_folder(root, folders, split)
         return _load_torchvision(root, split, download)
     except OSError as error:
@@ -159,27 +162,12 @@ def _write_cache(folder: Path, arrays: dict[str, np.ndarray], name: str) -> None
     write_atomically(folder, write)
 
 
-def _load_folder(root: Path, folders: list[Path], split: str) -> Dataset:
-    halves = {half: pictures.class_folders(root / half) for half in SPLITS}
-    if all(halves.values()):
-        names = [[folder.name for folder in half] for half in halves.values()]
-        if names[0] != names[1]:
-            raise DataError(
-                f"train and test in {root} must have the same class folders, not {names[0]} and {names[1]}."
-            )
-        folders = halves[split]
-    if len(folders) < 2:
-        raise DataError(f"{root} has only one class folder ({folders[0].name}); it needs at least two.")
-    if all(halves.values()):
-        chosen = [pictures.find_pictures(folder) for folder in folders]
-    else:
-        chosen = [pictures.split_pictures(folder, split) for folder in folders]
-    classes = tuple(folder.name for folder in folders)
-    labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in chosen])
-    images = pictures.read_pictures_once(
-        [path for paths in chosen for path in paths], root, root / _FOLDER_CACHE, split
-    )
-    return _dataset(images, labels, classes, root.resolve().name, split)
+def _load_folder(root: Path, folders: dict[str, Path], split: str) -> Dataset:
+    chosen = class_pictures(root, folders, split)
+    labels = np.repeat(np.arange(len(chosen)), [len(paths) for paths in chosen.values()])
+    paths = [path for of_class in chosen.values() for path in of_class]
+    images = pictures.read_pictures_once(paths, root, root / _FOLDER_CACHE, split)
+    return _dataset(images, labels, tuple(chosen), root.resolve().name, split)
 
 
 def _load_torchvision(root: Path, split: str, download: bool) -> Dataset:

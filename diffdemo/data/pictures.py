@@ -1,8 +1,7 @@
-"""Pictures of any size and kind, and folders of them, as arrays of 32x32 pixels."""
+"""Pictures of any size and kind as arrays of 32x32 pixels."""
 
 import contextlib
 import hashlib
-import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +17,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SIZE = 32
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_SIDE = 16_384  # pixels; the largest phone pictures have about 16,000
 MAX_PIXELS = 150_000_000  # less than where Pillow itself refuses
-TEST_EVERY = 20
+_MIXABLE = ("L", "LA", "RGB", "RGBA", "CMYK")
 _LIMITS = f"at most {MAX_SIDE:,} a side and {MAX_PIXELS // 10**6} million in all are read."
 
 
@@ -35,31 +33,6 @@ def checked_pictures(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3 or 0 in array.shape:
         raise RequestError(f"Pictures must be (N, H, W, 3) uint8 and are {array.shape} {array.dtype}.")
     return array
-
-
-def class_folders(root: Path, leave_out: Sequence[str] = ()) -> list[Path]:
-    """The folders in `root` that may be classes: sorted, without hidden ones; none if `root` is not there."""
-    if not root.is_dir():
-        return []
-    return sorted(p for p in root.iterdir() if p.is_dir() and p.name not in leave_out and not p.name.startswith("."))
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """All pictures in `folder` and its subfolders by suffix, sorted. Raises DataError if there is none."""
-    found = []
-    for parent, _, names in os.walk(folder):
-        found += [Path(parent, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
-    if not found:
-        raise DataError(f"The folder {folder} has no pictures ({', '.join(SUFFIXES)}).")
-    return sorted(found)
-
-
-def split_pictures(folder: Path, split: str) -> list[Path]:
-    """The "train" or the "test" part of one class folder: every 20th picture, from the first on, is for testing."""
-    pictures = find_pictures(folder)
-    if len(pictures) < 2:
-        raise DataError(f"The class folder {folder} has only one picture; it needs two, as one is kept for testing.")
-    return [path for index, path in enumerate(pictures) if (index % TEST_EVERY == 0) == (split == "test")]
 
 
 def _fingerprint(paths: Sequence[Path], root: Path) -> str:
@@ -110,6 +83,8 @@ def _read_picture(path: Path) -> np.ndarray:
         raise DataError(f"{path} has too many pixels; {_LIMITS}") from None
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}; name one that is there.") from error
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; let this user read it, or remove it.") from error
     except Exception as error:  # decoders raise anything from SyntaxError to struct.error on damaged files
         raise DataError(f"{path} cannot be read as a picture; remove it or replace it.") from error
 
@@ -126,8 +101,11 @@ def to_square(image: "Image", name: str = "The picture") -> np.ndarray:
         raise DataError(f"{name} has {image.width:,} x {image.height:,} pixels; {_LIMITS}")
     # JPEG decoders shrink by 2, 4 or 8 at no cost; four times the final size keeps the quality
     image.draft(None, (4 * IMAGE_SIZE, 4 * IMAGE_SIZE))
-    upright = ImageOps.exif_transpose(image)
-    return np.array(ImageOps.fit(_to_rgb(upright), (IMAGE_SIZE, IMAGE_SIZE)))
+    ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture takes half a gigabyte
+    # Colours that stand for transparency must not be mixed.
+    if image.mode in _MIXABLE and "transparency" not in image.info:
+        image = image.reduce(max(1, min(image.size) // (4 * IMAGE_SIZE)))
+    return np.array(ImageOps.fit(_to_rgb(image), (IMAGE_SIZE, IMAGE_SIZE)))
 
 
 def _to_rgb(image: "Image") -> "Image":
@@ -136,9 +114,13 @@ def _to_rgb(image: "Image") -> "Image":
     if image.mode.startswith(("I", "F")):
         # convert() would clip these at 255 instead of scaling them
         values = np.asarray(image, dtype=np.float64)
-        largest = 65535 if image.mode.startswith("I;16") else values.max()
-        peak = next((peak for peak in (1, 255) if largest <= peak), 65535)
-        image = Image.fromarray((values / peak * 255).clip(0, 255).round().astype(np.uint8))
+        finite = np.isfinite(values)
+        largest = 65535 if image.mode.startswith("I;16") else values.max(where=finite, initial=0)
+        # A float picture of 0 to 1 may exceed it a little where it was sharpened.
+        scales = {1: 2 if image.mode.startswith("F") else 1, 255: 255}
+        peak = next((peak for peak, most in scales.items() if largest <= most), 65535)
+        pixels = np.nan_to_num(values / peak * 255, nan=0).clip(0, 255)
+        image = Image.fromarray(pixels.round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -132,6 +132,7 @@ def test_a_folder_gets_one_picture_for_each_seed_and_nothing_else(sample, tmp_pa
         np.testing.assert_array_equal(pixels(folder / f"{seed}.png"), image)
     before = contents(folder)
     assert sample("--seed", 12, "--scale", 3, "--out", folder) == 0
+    assert capsys.readouterr().err == f"Note: {folder} holds 3 other pictures, of earlier commands.\n"
     after = contents(folder)
     assert after.pop(str(folder / "12.png")) and after == before
     assert pixels(folder / "12.png").shape == (96, 96, 3)

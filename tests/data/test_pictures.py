@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_helpers import at_once, random_picture, sentence, write_class
-from PIL import Image
+from PIL import Image, ImageOps
 
 from diffdemo.data import load_dataset, pictures
 
@@ -179,3 +179,23 @@ def test_white_and_black_are_so_in_every_mode(mode):
 def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path):
     Image.fromarray(np.full((32, 32), 32768, np.uint16)).save(tmp_path / "grey.png")
     assert np.unique(pictures.read_pictures([tmp_path / "grey.png"])).tolist() == [128]
+
+
+@pytest.mark.parametrize("worst", [1.02, 1.9, np.nan, np.inf])
+def test_a_float_picture_of_0_to_1_stays_bright_whatever_sticks_out(tmp_path, worst):
+    ramp = np.tile(np.linspace(0, 1, 32, dtype=np.float32), (32, 1))
+    ramp[0, 0] = worst
+    Image.fromarray(ramp).save(tmp_path / "ramp.tif")
+    pixels = pictures.read_pictures([tmp_path / "ramp.tif"])[0]
+    assert np.abs(pixels[1:, :, 0] - np.linspace(0, 255, 32)).max() <= 1
+    assert pixels[0, 0, 0] == (0 if np.isnan(worst) else 255)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "CMYK"])
+def test_a_large_picture_is_scaled_down_early_and_looks_the_same(mode, monkeypatch):
+    small = Image.fromarray(random_picture(3, 16, 16)).resize((1280, 1300), Image.Resampling.BICUBIC).convert(mode)
+    expected = np.asarray(ImageOps.fit(small.convert("RGB"), (32, 32))).astype(int)
+    copied, to_rgb = [], pictures._to_rgb
+    monkeypatch.setattr(pictures, "_to_rgb", lambda image: copied.append(image.size) or to_rgb(image))
+    assert np.abs(pictures.to_square(small) - expected).mean() < 1
+    assert copied == [(128, 130)]

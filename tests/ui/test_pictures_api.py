@@ -245,3 +245,12 @@ def test_a_space_ends_long_classifications(client, picture, monkeypatch):
     monkeypatch.setattr(wiring, "SECONDS_ON_A_SPACE", 0.001)
     with pytest.raises(AppError, match=r"A run may take 0\.001 seconds here; ask for fewer draws\."):
         client.predict(picture, model="simple_unet", draws=100, api_name="/classify")
+
+
+def test_a_picture_from_a_phone_of_some_megabytes_is_taken(client, tmp_path):
+    """It is noise, so that it is large and quickly made; its middle is what is left of it."""
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.png")
+    assert (tmp_path / "photo.png").stat().st_size > 5e6
+    _, numbers = client.predict(handle_file(str(tmp_path / "photo.png")), t=0, api_name="/forward")
+    assert numbers["t"] == 0

@@ -14,7 +14,8 @@ import typer
 from diffdemo import CHECKPOINTS, catalog, validate
 from diffdemo.checkpoint import read_info, write_info, write_json
 from diffdemo.data import IMAGE_SHAPE, SPLITS
-from diffdemo.data.pictures import find_pictures, read_pictures
+from diffdemo.data.folders import find_pictures
+from diffdemo.data.pictures import read_pictures
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import load_classifier
@@ -96,7 +97,7 @@ def pictures_in(place: Path, count: int | None) -> np.ndarray:
         RequestError: there are fewer, or the file holds something else; DataError: there is none.
     """
     if place.is_dir():
-        found = find_pictures(place)
+        (found,) = find_pictures(place)
         pictures = read_pictures(found[:count])
     else:
         try:
