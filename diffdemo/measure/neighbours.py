@@ -4,14 +4,14 @@ Features are as in `diffdemo.measure.metrics`. Distances are Euclidean and compu
 pictures need no matrix of all pairs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from diffdemo.errors import RequestError
 
-BLOCK = 2500  # rows of either side at once: 50 MB of distances
+BLOCK = 2500  # rows at once that are measured again
 QUANTILES = (0.05, 0.5)
 
 
@@ -21,7 +21,7 @@ def nearest_neighbours(
     """The k nearest reference rows of each row: distances (N, k), ascending, and indices (N, k).
 
     Args:
-        features: (N, D), of any type of number; a block at a time is turned to float64.
+        features: (N, D), of any type of number.
         reference: (M, D).
         k: 1 to M.
         exclude_self: `features` and `reference` are the same rows, and none is its own neighbour; k is at most M - 1.
@@ -37,25 +37,19 @@ def nearest_neighbours(
         raise RequestError(
             f"Features {features.shape} have no neighbours among {reference.shape}; they must be as wide."
         )
-    parts = []
-    for first, rows in _blocks(features):
-        squared, index = np.empty((len(rows), 0)), np.empty((len(rows), 0), np.int64)
-        for start, others in _blocks(reference):
-            block = _squared_distances(rows, others)
-            if exclude_self:
-                own = np.arange(max(first, start), min(first + len(rows), start + len(others)))
-                block[own - first, own - start] = np.inf
-            candidates = np.argsort(block, axis=1, kind="stable")[:, :k] if k > 1 else block.argmin(axis=1)[:, None]
-            squared = np.hstack([squared, np.take_along_axis(block, candidates, axis=1)])
-            index = np.hstack([index, candidates + start])
-            kept = np.argsort(squared, axis=1, kind="stable")[:, :k]
-            squared, index = (np.take_along_axis(part, kept, axis=1) for part in (squared, index))
-        # |a|^2 + |b|^2 - 2 a.b loses the digits of small distances, and a copy must be at distance 0
-        exact = np.linalg.norm(rows[:, None] - reference[index].astype(np.float64), axis=2)
-        order = np.argsort(exact, axis=1, kind="stable")
-        parts.append([np.take_along_axis(part, order, axis=1) for part in (exact, index)])
-    distances, indices = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return distances, indices
+    from sklearn.neighbors import NearestNeighbors  # half a second, and only measuring needs it
+
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(_floats(reference))
+    nearest = search.kneighbors(None if exclude_self else _floats(features), return_distance=False)
+    # |a|^2 + |b|^2 - 2 a.b, by which they are found, loses the digits of small distances: a copy must be at distance 0
+    exact = np.empty(nearest.shape)
+    for column, index in enumerate(nearest.T):
+        for start in range(0, len(features), BLOCK):
+            rows = slice(start, start + BLOCK)
+            apart = features[rows].astype(np.float64) - reference[index[rows]]
+            exact[rows, column] = np.linalg.norm(apart, axis=1)
+    order = np.argsort(exact, axis=1, kind="stable")
+    return np.take_along_axis(exact, order, axis=1), np.take_along_axis(nearest, order, axis=1)
 
 
 def precision_recall(samples: np.ndarray, real: np.ndarray, k: int = 3) -> tuple[float, float]:
@@ -103,22 +97,13 @@ def copying(distances: np.ndarray, test_distances: np.ndarray, quantiles: Sequen
 
 def _covered(points: np.ndarray, centres: np.ndarray, k: int) -> float:
     """The part of `points` that lie in the ball of any of `centres`."""
+    from sklearn.metrics import pairwise_distances_chunked
+
     radii = nearest_neighbours(centres, centres, k, exclude_self=True)[0][:, -1]
-    inside = np.zeros(len(points), bool)
-    for first, rows in _blocks(np.asarray(points)):
-        for start, others in _blocks(np.asarray(centres)):
-            within = _squared_distances(rows, others) <= radii[start : start + len(others)] ** 2
-            inside[first : first + len(rows)] |= within.any(axis=1)
-    return float(inside.mean())
+    blocks = pairwise_distances_chunked(points, centres, reduce_func=lambda block, _: (block <= radii).any(axis=1))
+    return float(np.concatenate(list(blocks)).mean())
 
 
-def _blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(first row, float64 rows) of each block."""
-    for start in range(0, len(rows), BLOCK):
-        yield start, np.asarray(rows[start : start + BLOCK], dtype=np.float64)
-
-
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, M) from rows (N, D) and (M, D), off by rounding and therefore kept at 0 or above."""
-    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)
-    return np.maximum(squares - 2 * (a @ b.T), 0, out=squares)
+def _floats(rows: np.ndarray) -> np.ndarray:
+    """Whole numbers, such as pixels, as float32: scikit-learn would make them float64, which takes twice the room."""
+    return rows if rows.dtype.kind == "f" else rows.astype(np.float32)
