@@ -11,6 +11,7 @@ import diffdemo
 from diffdemo import validate
 from diffdemo.cli.errors import STOPPED, UsageError, complain, exit_code, print_any_name, sentence
 from diffdemo.errors import DiffdemoError, RequestError
+from diffdemo.records.tables import aligned
 
 PROGRAM = "python -m diffdemo"
 DEFAULT_OUT = "sample.png"
@@ -307,20 +308,13 @@ def _table(models: list[dict]) -> str:
     """The models as aligned lines, and below them the classes that each set of models shares."""
     head = ("model", "parameters", "images seen", "minutes", "predicts", "sampler", "steps", "trained on")
     keys = ("key", "parameters", "images_seen", "minutes", "prediction", "sampler", "steps", "hardware")
-    cells = [head, *[tuple(_cell(model[key]) for key in keys) for model in models]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    is_number = [any(isinstance(model[key], int | float) for model in models) for key in keys]
-    lines = []
-    for row in cells:
-        aligned = [
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(row, widths, is_number, strict=True)
-        ]
-        lines.append("  ".join(aligned).rstrip())
+    rows = [head, *[tuple(_cell(model[key]) for key in keys) for model in models]]
+    numbers = [place for place, key in enumerate(keys) if any(isinstance(model[key], int | float) for model in models)]
     sharing: dict[str, list[str]] = {}
     for model in models:
         sharing.setdefault(", ".join(model["classes"]) or "none", []).append(model["key"])
-    return "\n".join([*lines, "", *[f"Classes of {', '.join(keys)}: {names}" for names, keys in sharing.items()]])
+    classes = [f"Classes of {', '.join(keys)}: {names}" for names, keys in sharing.items()]
+    return "\n".join([aligned(rows, numbers), "", *classes])
 
 
 def _cell(value: object) -> str:

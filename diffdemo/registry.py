@@ -1,7 +1,7 @@
 """The one table of architectures that everything else reads."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -28,6 +28,11 @@ class ModelSpec:
         small: what differs from it in the configuration that two CPU cores can train.
         tiny: what differs from it in the smallest that is still the architecture, to see in seconds that all works.
         recipe: flags of its training script that the reference configuration changes, where they are not named.
+        script: module that trains it, and what that must be told to train this one.
+        shares: {plan of `train.all`: its share of the time}; in a plan that is missing it is not trained.
+        gpu_flags: what the plan for a GPU tells the script besides.
+        like: an architecture whose training time it gets to the second, because the two are compared.
+        needs: a part of it that is trained before, by a script of its own.
         prediction: what the reference predicts, see `diffdemo.process.diffusion.PREDICTIONS`.
     """
 
@@ -42,6 +47,11 @@ class ModelSpec:
     small: Mapping[str, object]
     tiny: Mapping[str, object]
     recipe: Mapping[str, object]
+    script: str
+    shares: Mapping[str, float] = field(default_factory=dict)
+    gpu_flags: str = ""
+    like: str = ""
+    needs: str = ""
     prediction: str = "noise"
 
     def configure(self, size: str = "reference", **overrides) -> object:
@@ -57,6 +67,14 @@ _SMALL_UNET = {"channels": (64, 128, 128), "patch_size": 2, "time_embedding_dim"
 _TINY_UNET = {"channels": (16, 16), "blocks_per_level": 1, "patch_size": 2, "time_embedding_dim": 32, "num_heads": 2}
 # The classic recipe of Ho et al. 2020; the averages warm up, so that 0.9999 does no harm to a short run.
 _CLASSIC = {"prediction": "noise", "noise_levels": "uniform", "ema_decay": 0.9999}
+# For half an hour of one large GPU: the clock ends each training, and batches fill it. In the first 9,000 steps the
+# averages' warm-up makes 0.999 and 0.9999 the same: the first is faster than both.
+GPU_TIMED = "--images 1000000000 --patience 0"
+_GPU = f"{GPU_TIMED} --ema-decay 0.998 --slow-ema-decay 0.9999"
+_GPU_UNET = (
+    f"{_GPU} --prediction edm --noise-levels lognormal --batch-size 256 --accumulate 1 --lr 1e-3 "
+    "--warmup-images 100000 --draw-epochs 10 --spacing karras"
+)
 
 _TABLE = (
     ModelSpec(
@@ -71,6 +89,10 @@ _TABLE = (
         small=_SMALL_UNET,
         tiny=_TINY_UNET,
         recipe=_CLASSIC | {"batch_size": 200, "lr": 3e-4, "patience": 10, "epochs": 200},
+        script="train.unet --model simple_unet",
+        shares={"usual": 6, "gpu": 7},
+        gpu_flags=_GPU_UNET,
+        like="attention_unet",
     ),
     ModelSpec(
         key="attention_unet",
@@ -87,6 +109,9 @@ _TABLE = (
         small=_SMALL_UNET,
         tiny=_TINY_UNET | {"attention_levels": (1,)},
         recipe=_CLASSIC | {"batch_size": 200, "lr": 3e-4, "patience": 10, "epochs": 50},
+        script="train.unet --model attention_unet",
+        shares={"usual": 6, "gpu": 7},
+        gpu_flags=_GPU_UNET,
     ),
     # 32.6 M parameters. Attention is where the picture is 16x16, on the way up; from 4x4 the way up begins with 8x8.
     ModelSpec(
@@ -105,6 +130,9 @@ _TABLE = (
         small=_SMALL_UNET | {"blocks_per_level": 2, "dropout": 0.0},
         tiny=_TINY_UNET | {"attention_levels": (1,)},
         recipe=_CLASSIC | {"batch_size": 32, "accumulate": 4, "lr": 2e-4, "clip_norm": 1.0, "epochs": 600},
+        script="train.unet --model ddpm_unet",
+        shares={"usual": 5, "gpu": 5},
+        gpu_flags=_GPU_UNET,
     ),
     ModelSpec(
         key="multihead_unet",
@@ -121,6 +149,9 @@ _TABLE = (
         small=_SMALL_UNET | {"channels": (64, 128, 128, 128)},
         tiny=_TINY_UNET | {"attention_levels": (1,)},
         recipe=_CLASSIC | {"batch_size": 128, "lr": 2e-4, "epochs": 200},
+        script="train.unet --model multihead_unet",
+        shares={"usual": 2, "gpu": 3},
+        gpu_flags=_GPU_UNET,
     ),
     ModelSpec(
         key="patch_unet",
@@ -147,6 +178,9 @@ _TABLE = (
             **{"warmup_images": 100_000, "decay": "cosine", "decay_start": 0.1, "epochs": 100},
             **{"batch_size": 64, "lr": 1.5e-4, "weight_decay": 0.02},
         },
+        script="train.patch_unet",
+        shares={"usual": 3, "gpu": 2},
+        gpu_flags=f"{_GPU} --batch-size 256 --lr 5e-4 --draw-epochs 10",
     ),
     ModelSpec(
         key="latent_diffusion",
@@ -169,6 +203,10 @@ _TABLE = (
             **{"hidden": (32, 48, 32), "embedding_dim": 32},
         },
         recipe={"ema_decay": 0.9999, "batch_size": 128, "epochs": 500},
+        script="train.latent",
+        shares={"usual": 1, "gpu": 1},  # done in a minute or two
+        gpu_flags=f"{_GPU} --batch-size 1024 --draw-epochs 500",
+        needs="autoencoder",
     ),
 )
 SPECS: dict[str, ModelSpec] = {spec.key: spec for spec in _TABLE}

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from diffdemo.checkpoint import CONFIG, read_info, write_json
 from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, TrainingError
+from diffdemo.records.tables import aligned
 from train.flags import flag, run_command
 from train.install import install
 from train.loop.interrupt import interruptible
@@ -207,8 +208,7 @@ def _table(parts: Sequence[Part], out: Path, outcomes: dict[str, dict]) -> str:
         figures = map(training.get, ("images_seen", "minutes", "images_per_second", "loss", "val_loss"))
         cells = ("-" if value is None else f"{value:,}" for value in figures)
         rows.append((part.name, outcomes[part.name]["outcome"], *cells, str(folder)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return aligned(rows)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""What `train.all` trains, how it divides the time, and with which flags."""
+"""What `train.all` trains, how it divides the time, and with which flags: as each row of the registry says."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from diffdemo.registry import GPU_TIMED, SPECS, ModelSpec
 
 LEAST_MINUTES = 0.05  # below that nothing is trained worth drawing
 FIRST_OVERHEAD = 0.3  # minutes that a script takes besides training, until one of them has shown it
@@ -31,44 +33,38 @@ class Part:
     like: str = ""
 
 
-def _parts(shares: dict[str, float], recipes: dict[str, str]) -> tuple[Part, ...]:
-    """The parts in the order of training; a recipe is flags as they are typed."""
-
-    def part(name: str, module: str, flags: str = "", **more: str) -> Part:
-        return Part(name, module, (*flags.split(), *recipes.get(name, "").split()), shares[name], **more)
-
-    return (
-        part("attention_unet", "train.unet", "--model attention_unet"),
-        part("simple_unet", "train.unet", "--model simple_unet", like="attention_unet"),
-        part("ddpm_unet", "train.unet", "--model ddpm_unet"),
-        part("multihead_unet", "train.unet", "--model multihead_unet"),
-        part("patch_unet", "train.patch_unet"),
-        part("autoencoder", "train.autoencoder", start="latent_diffusion"),
-        part("latent_diffusion", "train.latent", needs="autoencoder"),
-    )
+# Of latent diffusion; trained before, by a script of its own. On a GPU it is begun as PCA with the full network: the
+# plain autoencoder of the reference recipe wants more time.
+_AUTOENCODER_SHARES = {"usual": 2, "gpu": 2}
+_AUTOENCODER_ON_A_GPU = (
+    f"{GPU_TIMED} --pca-start --all-classes --shift 2 --oversample 3 --center-weight 1 --batch-size 128 "
+    "--perceptual-weight 10 --draw-epochs 20"
+)
 
 
-# The latent denoiser is done in a minute or two.
-_SHARES = {"attention_unet": 6, "simple_unet": 6, "ddpm_unet": 5, "multihead_unet": 2}
-_SHARES |= {"patch_unet": 3, "autoencoder": 2, "latent_diffusion": 1}
+def _parts(plan: str) -> tuple[Part, ...]:
+    """The parts of a plan, in the order of training: as in the registry, but what must be there before comes before."""
+    ordered: list[Part] = []
 
-# For half an hour of one large GPU: the clock ends each part, batches fill the GPU, and little time goes into drawing.
-_GPU_SHARES = {"attention_unet": 7, "simple_unet": 7, "ddpm_unet": 5, "multihead_unet": 3}
-_GPU_SHARES |= {"patch_unet": 2, "autoencoder": 2, "latent_diffusion": 1}
-_TIMED = "--images 1000000000 --patience 0 "
-# In the first 9,000 steps the averages' warm-up makes 0.999 and 0.9999 the same: the first is faster than both.
-_AVERAGES = "--ema-decay 0.998 --slow-ema-decay 0.9999 "
-_UNET = f"{_TIMED}{_AVERAGES}--prediction edm --noise-levels lognormal --batch-size 256 --accumulate 1 --lr 1e-3 "
-_UNET += "--warmup-images 100000 --draw-epochs 10 --spacing karras"
-_PATCH = f"{_TIMED}{_AVERAGES}--batch-size 256 --lr 5e-4 --draw-epochs 10"
-# Begun as PCA with the full network: the plain autoencoder of the reference recipe wants more time.
-_AUTOENCODER = f"{_TIMED}--pca-start --all-classes --shift 2 --oversample 3 --center-weight 1 --batch-size 128 "
-_AUTOENCODER += "--perceptual-weight 10 --draw-epochs 20"
-_LATENT = f"{_TIMED}{_AVERAGES}--batch-size 1024 --draw-epochs 500"
-_GPU_RECIPES = dict.fromkeys(("attention_unet", "simple_unet", "ddpm_unet", "multihead_unet"), _UNET)
-_GPU_RECIPES |= {"patch_unet": _PATCH, "autoencoder": _AUTOENCODER, "latent_diffusion": _LATENT}
+    def add(spec: ModelSpec) -> None:
+        if plan not in spec.shares or spec.key in {part.name for part in ordered}:
+            return
+        if spec.like:
+            add(SPECS[spec.like])
+        on_a_gpu = plan == "gpu"
+        if spec.needs == "autoencoder":
+            flags = _AUTOENCODER_ON_A_GPU.split() if on_a_gpu else ()
+            share = _AUTOENCODER_SHARES[plan]
+            ordered.append(Part(spec.needs, "train.autoencoder", tuple(flags), share, start=spec.key))
+        module, *flags = f"{spec.script} {spec.gpu_flags if on_a_gpu else ''}".split()
+        ordered.append(Part(spec.key, module, tuple(flags), spec.shares[plan], needs=spec.needs, like=spec.like))
 
-PLANS: dict[str, tuple[Part, ...]] = {"usual": _parts(_SHARES, {}), "gpu": _parts(_GPU_SHARES, _GPU_RECIPES)}
+    for spec in SPECS.values():
+        add(spec)
+    return tuple(ordered)
+
+
+PLANS: dict[str, tuple[Part, ...]] = {plan: _parts(plan) for plan in ("usual", "gpu")}
 
 
 class Plan:

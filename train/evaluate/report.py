@@ -6,6 +6,7 @@ from pathlib import Path
 
 from diffdemo.errors import RequestError
 from diffdemo.process.guidance import NO_CLASS, Guidance, parse_interval
+from diffdemo.records.tables import aligned
 from train.evaluate.draw import computed_on
 
 RESULT = "evaluation.json"
@@ -113,8 +114,7 @@ def _lines(heads: Sequence[str], columns: Sequence[dict], n: int) -> str:
             rows += [(f"  {key}", *(_cell((part or {}).get(key)) for part in of)) for key in keys]
         else:
             rows.append((name.replace("_", " "), *map(_cell, of)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return aligned(rows)
 
 
 def _cell(value: float | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from diffdemo.records.measured import measured, number
-from diffdemo.records.tables import plain
+from diffdemo.records.tables import markdown, plain
 
 
 def tables(training: dict, metrics: dict) -> str:
@@ -35,5 +35,4 @@ def earlier(training: dict, before: str = "") -> dict:
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     if not rows:
         return f"{heads[0]}: nothing has been measured yet."
-    lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *([plain(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(heads, [[plain(cell) for cell in row] for row in rows], numbers=range(1, len(heads)))

@@ -12,7 +12,7 @@ from diffdemo.figures.raster import image_grid
 from diffdemo.measure.difference import compare
 from diffdemo.records.measured import measured, number
 from diffdemo.records.quality_curves import FIGURES, measured_as, measured_at
-from diffdemo.records.tables import plain
+from diffdemo.records.tables import markdown, plain
 from diffdemo.ui.runs.recordings import finished
 from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.stream import MOST_IMAGES
@@ -62,16 +62,15 @@ def table(lanes: Sequence[SamplingRun], checkpoints: Path = CHECKPOINTS) -> str:
     The figures of a checkpoint are of pictures drawn as it is shown, so a row says how that is; figures of these very
     settings come from the tables over steps and guidance in the folder of the `checkpoints`.
     """
+    heads = [f"{name} · {title(lane.model)}" for name, lane in zip(NAMES, lanes, strict=False)]
     rows = [
-        ("", [f"{name} · {title(lane.model)}" for name, lane in zip(NAMES, lanes, strict=False)]),
-        ("---", ["---:" for _ in lanes]),
         ("parameters", [f"{lane.model.info.parameters:,}" for lane in lanes]),
         ("ms per step", [f"{lane.ms_per_step:.1f}" for lane in lanes]),
         ("network evaluations", [f"{lane.evaluations:,}" for lane in lanes]),
         ("total time", [f"{lane.seconds:.2f} s" for lane in lanes]),
         *_quality(lanes, checkpoints),
     ]
-    return "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)
+    return markdown(["", *heads], [[name, *cells] for name, cells in rows], numbers=range(1, 1 + len(heads)))
 
 
 def _quality(lanes: Sequence[SamplingRun], checkpoints: Path) -> list[tuple[str, list[str]]]:
