@@ -36,14 +36,15 @@ def load(
     """A trained model, ready to sample from.
 
     Args:
-        model: a name that `list_models` gives, or a folder that holds a checkpoint, such as a training run's.
+        model: a name that `list_models` gives, or a folder that holds a checkpoint, such as a training run's, or
+            "owner/name" or "owner/name@revision" of one on the Hugging Face hub, fetched and kept in the hub's cache.
         device: "auto", "cpu", "cuda" or "mps".
         precision: "fp32"; "bf16" and "fp16" are faster on hardware that has them, and change pictures a little.
         checkpoints: folder with one checkpoint folder for each model; the shipped one by default.
 
     Raises:
         RequestError: unknown model, device or precision.
-        CheckpointError: the checkpoint is missing, damaged or edited.
+        CheckpointError: the checkpoint is missing, damaged or edited, or cannot be fetched.
     """
     from diffdemo import catalog
     from diffdemo.loading import load_generator

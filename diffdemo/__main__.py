@@ -68,7 +68,13 @@ def list_command(
     """
 )
 def sample(
-    model: Annotated[str, typer.Option(metavar="KEY|FOLDER", help="A model that list shows, or a checkpoint folder.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="KEY|FOLDER",
+            help="A model that list shows, a checkpoint folder, or owner/name of one on the Hugging Face hub.",
+        ),
+    ],
     class_name: Annotated[
         str | None, typer.Option("--class", metavar="NAME", help="What to draw, or any.  [default: any]")
     ] = None,

@@ -1,11 +1,16 @@
 """Which checkpoints there are."""
 
+import re
+import textwrap
 from pathlib import Path
 
-from diffdemo.checkpoint import CONFIG, CheckpointInfo, read_info
+from diffdemo.checkpoint import CONFIG, GUIDE, GUIDE_CONFIG, MAP, CheckpointInfo, read_config, read_info
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.registry import SPECS
 from diffdemo.tensor_files import cannot_read
+
+ON_THE_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(@\w[\w./-]*)?")
+FETCHED = [CONFIG, GUIDE_CONFIG, MAP, "model*.safetensors", f"{GUIDE}/model*.safetensors"]
 
 
 def available(checkpoints: str | Path) -> dict[str, CheckpointInfo]:
@@ -21,7 +26,7 @@ def available(checkpoints: str | Path) -> dict[str, CheckpointInfo]:
 
 
 def find(model: str, checkpoints: str | Path) -> Path:
-    """The folder of a model's checkpoint, given its key or the folder itself."""
+    """The folder of a model's checkpoint, given its key, the folder itself, or its name on the Hugging Face hub."""
     if model in SPECS:
         folder = Path(checkpoints) / model
         if not _is_checkpoint(folder):
@@ -29,7 +34,46 @@ def find(model: str, checkpoints: str | Path) -> Path:
         return folder
     if _is_checkpoint(Path(model)):
         return Path(model)
-    raise RequestError(f"There is no model {model!r}; choose one of: {', '.join(SPECS)}, or a checkpoint's folder.")
+    if ON_THE_HUB.fullmatch(model) and not Path(model.partition("/")[0]).is_dir():
+        return fetch(model)
+    raise RequestError(
+        f"There is no model {model!r}; choose one of: {', '.join(SPECS)}, or a checkpoint's folder, or owner/name on "
+        "the Hugging Face hub."
+    )
+
+
+def fetch(name: str) -> Path:
+    """The folder of a checkpoint on the hub, `owner/name` or `owner/name@revision`, from its cache if it is there.
+
+    Nothing but the description and the weights is fetched; what reads them verifies the weights' SHA-256 and never
+    unpickles. Without a network, or with HF_HUB_OFFLINE=1, what was fetched before is taken. HF_ENDPOINT, HF_HOME and
+    HF_TOKEN are the hub's own settings.
+
+    Raises:
+        RequestError: there is no such model, or no such revision of it.
+        CheckpointError: it is no checkpoint of ours, or cannot be fetched.
+    """
+    from huggingface_hub import errors, snapshot_download
+
+    repository, _, revision = name.partition("@")
+    try:
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=[CONFIG, GUIDE_CONFIG]))
+        read_config(folder)  # before a foreign model's gigabytes are fetched
+        # Its name is the commit's, so that these belong together even if the branch has moved meanwhile.
+        return Path(snapshot_download(repository, revision=folder.name, allow_patterns=FETCHED))
+    except CheckpointError:
+        raise
+    except errors.RepositoryNotFoundError as error:
+        raise RequestError(
+            f"The hub has no model {repository} that you may read; check the name, or log in with hf auth login."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise RequestError(f"{repository} has no revision {revision}; leave it out, or name another one.") from error
+    except Exception as error:  # its own, or those of the library that it speaks HTTP with, which changes
+        reason = textwrap.shorten(str(error), 200, placeholder=" ...").rstrip(".")
+        raise CheckpointError(
+            f"{name} cannot be fetched from the hub ({reason}); check the network, or HF_HUB_OFFLINE and HF_ENDPOINT."
+        ) from error
 
 
 def _is_checkpoint(folder: Path) -> bool:

@@ -8,6 +8,7 @@ import typer
 from diffdemo import CHECKPOINTS, catalog
 from diffdemo.atomic import write_atomically
 from diffdemo.checkpoint import CONFIG, CheckpointInfo, encoding_of
+from diffdemo.data import CIFAR10_CLASSES
 from diffdemo.errors import TrainingError
 from diffdemo.measure.classifier import KEY as CLASSIFIER
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
@@ -34,29 +35,33 @@ FACTS = {
 }
 
 
-def card(info: CheckpointInfo | ClassifierInfo, picture: str = "") -> str:
+def card(info: CheckpointInfo | ClassifierInfo, picture: str = "", name: str = "") -> str:
     """The model card of a checkpoint, in the hub's format: its metadata as YAML, and Markdown.
 
-    `picture` is what to show of it, a path inside the checkpoint's folder.
+    Args:
+        picture: what to show of it, a path inside the checkpoint's folder.
+        name: what to load it by, if not by its key.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
     diffusion = isinstance(info, CheckpointInfo)
     title = info.spec.title if diffusion else "Classifier"
     task = "unconditional-image-generation" if diffusion else "image-classification"  # the hub has none by class
+    cifar = set(info.classes) <= set(CIFAR10_CLASSES)
+    data_set = "cifar10" if cifar else "imagefolder"
     rows = [figure for figure in measured(info.metrics) if figure.name in NAMES]
     data = ModelCardData(
         model_name=f"diffdemo {info.key}",
         license="mit",
         library_name="diffdemo",
-        datasets=["cifar10"],
-        tags=["pytorch", "safetensors", "cifar10", *(["diffusion"] if diffusion else [])],
+        datasets=[data_set] if cifar else None,
+        tags=["pytorch", "safetensors", *([data_set] if cifar else []), *(["diffusion"] if diffusion else [])],
         pipeline_tag=task,
         eval_results=[
             EvalResult(
                 task_type=task,
-                dataset_type="cifar10",
-                dataset_name="CIFAR-10",
+                dataset_type=data_set,
+                dataset_name="CIFAR-10" if cifar else "own pictures",
                 metric_type=NAMES[figure.name][1],
                 metric_name=figure.title,
                 metric_value=figure.value,
@@ -74,8 +79,13 @@ def card(info: CheckpointInfo | ClassifierInfo, picture: str = "") -> str:
         heads = ("figure", "value", "real pictures", "how")
         parts += ["## Measured", markdown(heads, [_cells(figure) for figure in rows])]
     if diffusion:
-        parts += ["## Use", _use(info)]
+        parts += ["## Use", _use(info, name or info.key)]
     return "\n\n".join(parts) + "\n"
+
+
+def card_of(folder: Path, info: CheckpointInfo | ClassifierInfo, name: str = "") -> str:
+    """The card of the checkpoint in a folder, with one of its pictures; `name` as for `card`."""
+    return card(info, next((shown for shown in PICTURES if (folder / shown).is_file()), ""), name)
 
 
 def _about(info: CheckpointInfo | ClassifierInfo) -> list[str]:
@@ -109,11 +119,11 @@ def _training(info: CheckpointInfo | ClassifierInfo) -> str:
     return markdown(("what", "value"), rows)
 
 
-def _use(info: CheckpointInfo) -> str:
+def _use(info: CheckpointInfo, name: str) -> str:
     chosen = f'"{info.classes[0]}", ' if info.classes else ""
     return (
         "```python\nimport diffdemo\n\n"
-        f'model = diffdemo.load("{info.key}")\n'
+        f'model = diffdemo.load("{name}")\n'
         f"images = model.sample({chosen}seeds=[0, 1])  # (2, 32, 32, 3) uint8\n```"
     )
 
@@ -142,8 +152,7 @@ def main(
         infos[CLASSIFIER] = load_classifier(checkpoints / CLASSIFIER, "cpu").info
     for key, info in infos.items():
         folder = checkpoints / key
-        shown = next((name for name in PICTURES if (folder / name).is_file()), "")
-        _keep(folder / CARD, card(info, shown), f"what {CONFIG} says", check)
+        _keep(folder / CARD, card_of(folder, info), f"what {CONFIG} says", check)
     if checkpoints.resolve() == CHECKPOINTS.resolve():
         root = CHECKPOINTS.parent
         for page in (root / name for name in PAGES):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -36,6 +37,14 @@ def test_the_metadata_is_what_the_hub_reads(checkpoints):
     assert result["metrics"][0]["args"]["measured"] == "n = 5,000 against the test pictures"
     assert "| 1.25 | 0.05 | n = 5,000" in body and "![Attention UNet](samples/final.png)" in body
     assert body.index("| pictures seen | 111 |") < body.index("| pictures seen | 222 |")
+
+
+def test_a_card_of_own_classes_names_no_data_set_of_others(checkpoints):
+    info = replace(read_info(checkpoints / "attention_unet"), classes=("tabby", "tom"))
+    head = yaml.safe_load(card(info, name="ada/cats").split("---\n")[1])
+    assert "datasets" not in head and "cifar10" not in head["tags"]
+    assert head["model-index"][0]["results"][0]["dataset"] == {"name": "own pictures", "type": "imagefolder"}
+    assert 'diffdemo.load("ada/cats")' in card(info, name="ada/cats")
 
 
 def test_a_card_says_of_int8_that_it_is(checkpoints, tmp_path):
