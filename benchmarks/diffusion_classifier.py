@@ -5,16 +5,19 @@ classes are judged by the squared error of eps, of x0, and of the network's own 
 probability is on average, which is as large as the accuracy where probabilities mean what they say.
 """
 
-import argparse
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 
 import diffdemo
 from diffdemo.data import load_dataset
 from diffdemo.generator import Generator
 from diffdemo.measure.diffusion_classifier import refine, timesteps
 from diffdemo.process.diffusion import scalings
+from train.flags import run_app
 
 
 def pictures_of(data: str, model: Generator, each: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,30 +36,29 @@ def weights(model: Generator, draws: int) -> dict[str, np.ndarray]:
     return {"eps": np.ones(draws), "x0": of_x0, "output": of_x0 / c_out.square().numpy()}
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="attention_unet")
-    parser.add_argument("--data", default="data")
-    parser.add_argument("--each", type=int, default=12, help="pictures of each class")
-    parser.add_argument("--draws", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    model = diffdemo.load(asked.model)
-    images, labels = pictures_of(asked.data, model, asked.each)
-    print(f"{asked.model} on {len(images)} test pictures, seed {asked.seed}; share of them classified right:")
+def main(
+    model: Annotated[str, typer.Option(help="A model, or a checkpoint's folder.")] = "attention_unet",
+    data: Annotated[Path, typer.Option(help="Data folder.")] = Path("data"),
+    each: Annotated[int, typer.Option(help="Pictures of each class.")] = 12,
+    draws: Annotated[int, typer.Option(help="Of noise, for each picture and class.")] = 40,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+) -> None:
+    """Print how often each weighting of the errors is right, after 1, 2, 4, ... draws."""
+    generator = diffdemo.load(model)
+    images, labels = pictures_of(data, generator, each)
+    print(f"{model} on {len(images)} test pictures, seed {seed}; share of them classified right:")
     print("draws  by eps  by x0  by the network's output  highest probability")
-    totals = {name: np.zeros((len(images), len(model.classes))) for name in weights(model, 1)}
+    totals = {name: np.zeros((len(images), len(generator.classes))) for name in weights(generator, 1)}
     before = 0.0
-    for index, scores in enumerate(refine(model, images, asked.draws, asked.seed)):
+    for index, scores in enumerate(refine(generator, images, draws, seed)):
         summed = scores.errors * scores.draws
-        for name, weight in weights(model, asked.draws).items():
+        for name, weight in weights(generator, draws).items():
             totals[name] += weight[index] * (summed - before)
         before = summed
-        if scores.draws & (scores.draws - 1) == 0 or scores.draws == asked.draws:
+        if scores.draws & (scores.draws - 1) == 0 or scores.draws == draws:
             right = [f"{(total.argmin(axis=1) == labels).mean():.3f}" for total in totals.values()]
             print(scores.draws, *right, f"{scores.probabilities.max(axis=1).mean():.3f}", sep="\t", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    run_app(main)

@@ -4,21 +4,22 @@ Draws the same pictures, of each class in turn, with a checkpoint's fp16 weights
 makes of them, and prints the PSNR between the two and the bytes of both.
 """
 
-import argparse
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 import diffdemo
 from diffdemo import catalog
 from diffdemo.checkpoint import MAP, encoding_of, load_weights, read_info, save_checkpoint
-from diffdemo.errors import DiffdemoError, RequestError
+from diffdemo.errors import RequestError
 from diffdemo.generator import Generator
 from diffdemo.latent.space import psnr
 from diffdemo.tensor_files import FP16, INT8
+from train.flags import run_app
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,30 +68,27 @@ def _draw(model: Generator, count: int, steps: int) -> np.ndarray:
     return np.concatenate(drawn)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="attention_unet", help="a model, or a checkpoint's folder")
-    parser.add_argument("--from", dest="run", type=Path, help="the run with its fp16 weights, if it is in int8 already")
-    parser.add_argument("-n", type=int, default=10, help="pictures")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    args = parser.parse_args()
-    try:
-        installed = read_info(catalog.find(args.model, diffdemo.CHECKPOINTS))
-        folder = args.run or catalog.find(args.model, diffdemo.CHECKPOINTS)
-        if read_info(folder).key != installed.key:
-            raise RequestError(f"{folder} holds a {read_info(folder).key} and no {installed.key}; name one that does.")
-        found = compare(folder, args.n, args.steps, args.device)
-    except DiffdemoError as error:
-        sys.exit(f"Error: {error}")
+def main(
+    model: Annotated[str, typer.Option(help="A model, or a checkpoint's folder.")] = "attention_unet",
+    run: Annotated[Path | None, typer.Option("--from", help="Run with its fp16 weights, if it is in int8.")] = None,
+    count: Annotated[int, typer.Option("-n", help="Pictures.")] = 10,
+    steps: Annotated[int, typer.Option(help="Of their sampling.")] = 20,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Print how far pictures from int8 weights are from those of fp16, and how large both are."""
+    installed = read_info(catalog.find(model, diffdemo.CHECKPOINTS))
+    folder = run or catalog.find(model, diffdemo.CHECKPOINTS)
+    if read_info(folder).key != installed.key:
+        raise RequestError(f"{folder} holds a {read_info(folder).key} and no {installed.key}; name one that does.")
+    found = compare(folder, count, steps, device)
     halves, eighths = found.sizes[FP16], found.sizes[INT8]
-    print(f"{folder}: {args.n} pictures in {args.steps} steps from int8 against fp16")
+    print(f"{folder}: {count} pictures in {steps} steps from int8 against fp16")
     print(f"PSNR: mean {found.psnr.mean():.1f} dB, least {found.psnr.min():.1f} dB")
     print(f"weights: {halves:,} bytes in fp16, {eighths:,} in int8, {eighths / halves:.1%} of that")
     if encoding_of(installed) == INT8:
         same = found.files.items() <= installed.files.items()
-        print(f"The int8 weights are {'those' if same else 'not those'} of {args.model}.")
+        print(f"The int8 weights are {'those' if same else 'not those'} of {model}.")
 
 
 if __name__ == "__main__":
-    main()
+    run_app(main)

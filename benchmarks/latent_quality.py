@@ -4,31 +4,31 @@ PSNR of test pictures, PCA's beside it, how often the classifier on the latents 
 t-SNE map. It takes about a minute on one CPU core.
 """
 
-import argparse
 import json
-import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 import diffdemo
 from diffdemo.data import load_dataset
-from diffdemo.errors import DiffdemoError, RequestError
+from diffdemo.errors import RequestError
 from diffdemo.latent.space import measure
+from train.flags import run_app
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="latent_diffusion", help="a model, or a checkpoint's folder")
-    parser.add_argument("--data", default="data", help="data folder")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    args = parser.parse_args()
-    try:
-        model = diffdemo.load(args.model, device=args.device)
-        if model.info.spec.space != "latents":
-            raise RequestError(f"{model.key} works on pixels and has no autoencoder; choose latent_diffusion.")
-        train_data, test_data = (load_dataset(args.data, split).only(model.classes) for split in ("train", "test"))
-        print(json.dumps(measure(model.network, train_data, test_data), indent=2))
-    except DiffdemoError as error:
-        sys.exit(f"Error: {error}")
+def main(
+    model: Annotated[str, typer.Option(help="A model, or a checkpoint's folder.")] = "latent_diffusion",
+    data: Annotated[Path, typer.Option(help="Data folder.")] = Path("data"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Print the figures of an autoencoder as JSON."""
+    generator = diffdemo.load(model, device=device)
+    if generator.info.spec.space != "latents":
+        raise RequestError(f"{generator.key} works on pixels and has no autoencoder; choose latent_diffusion.")
+    train_data, test_data = (load_dataset(data, split).only(generator.classes) for split in ("train", "test"))
+    print(json.dumps(measure(generator.network, train_data, test_data), indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    run_app(main)

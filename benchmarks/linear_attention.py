@@ -5,18 +5,20 @@ small), at 16x16 to 64x64 positions, forward and backward. The last column is th
 fitted to the medians by least squares in logarithms: 1 is linear, 2 quadratic.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 from torch import Tensor
 from torch.nn import functional as F
 
 from diffdemo.device import choose_device, hardware_name
 from diffdemo.models.patch_layers import linear_attention
+from train.flags import run_app
 
 SIDES = (16, 32, 48, 64)
 BATCH, HEADS, DIM = 4, 4, 32
@@ -46,22 +48,22 @@ def exponent(positions: Sequence[int], times: Sequence[float]) -> float:
     return float(np.polyfit(np.log(positions), np.log(times), 1)[0])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=7, help="runs of each, of which the median counts")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 is all of them")
-    args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = choose_device(args.device)
-    print(f"{hardware_name(device)}, torch {torch.__version__}; batch {BATCH}, {HEADS} heads of {DIM}")
+def main(
+    repeats: Annotated[int, typer.Option(help="Runs of each, of which the median counts.")] = 7,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 is all of them.")] = 0,
+) -> None:
+    """Print milliseconds of both kinds of attention for pictures of several sizes, and how they grow."""
+    if threads:
+        torch.set_num_threads(threads)
+    place = choose_device(device)
+    print(f"{hardware_name(place)}, torch {torch.__version__}; batch {BATCH}, {HEADS} heads of {DIM}")
     print(" " * 8 + "".join(f"{f'{side}x{side}':>12}" for side in SIDES) + "    exponent")
     for name, attention in KINDS.items():
-        times = [seconds(attention, side, args.repeats, device) for side in SIDES]
+        times = [seconds(attention, side, repeats, place) for side in SIDES]
         row = "".join(f"{1000 * value:9.1f} ms" for value in times)
         print(f"{name:8}{row}{exponent([side * side for side in SIDES], times):12.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    run_app(main)

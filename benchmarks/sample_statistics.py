@@ -5,13 +5,17 @@ recommends (in ten steps, for the patch UNet), and whether each is within 20 % o
 sampler makes that starts from noise the network never saw, is grey and has a fraction of the variance.
 """
 
-import argparse
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 import diffdemo
 from diffdemo.data import load_dataset
+from diffdemo.errors import RequestError
+from train.flags import run_app
 
 TOLERANCE = 0.2
 
@@ -41,31 +45,31 @@ def verdict(ratio: float) -> str:
     return "PASS" if abs(ratio - 1) <= TOLERANCE else f"over 20 %: {ratio - 1:+.0%}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="checkpoints/patch_unet", help="a checkpoint with classes")
-    parser.add_argument("-n", type=int, default=256, help="samples of each class")
-    parser.add_argument("--data", default="data")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--sampler", help="instead of the checkpoint's own; likewise the next two")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--guidance", type=float)
-    args = parser.parse_args()
-    model = diffdemo.load(args.model, device=args.device)
-    if not model.classes:
-        parser.error(f"{args.model} has no classes to compare; name a model that has, such as checkpoints/patch_unet.")
-    data = load_dataset(args.data, "test").only(model.classes)
-    asked = {"sampler": args.sampler, "steps": args.steps, "guidance_scale": args.guidance}
-    settings = {**model.info.defaults, **{name: value for name, value in asked.items() if value is not None}}
-    print(f"{args.model}: {settings}, {args.n} samples of each class, {data.source}")
+def main(
+    model: Annotated[str, typer.Option(help="A checkpoint with classes.")] = "checkpoints/patch_unet",
+    count: Annotated[int, typer.Option("-n", help="Samples of each class.")] = 256,
+    data: Annotated[Path, typer.Option(help="Data folder.")] = Path("data"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    sampler: Annotated[str | None, typer.Option(help="Instead of the checkpoint's own; likewise the next two.")] = None,
+    steps: Annotated[int | None, typer.Option()] = None,
+    guidance: Annotated[float | None, typer.Option()] = None,
+) -> None:
+    """Print colours and contrast of samples beside those of real pictures, class by class."""
+    generator = diffdemo.load(model, device=device)
+    if not generator.classes:
+        raise RequestError(f"{model} has no classes to compare; name a model that has, such as checkpoints/patch_unet.")
+    pictures = load_dataset(data, "test").only(generator.classes)
+    asked = {"sampler": sampler, "steps": steps, "guidance_scale": guidance}
+    settings = {**generator.info.defaults, **{name: value for name, value in asked.items() if value is not None}}
+    print(f"{model}: {settings}, {count} samples of each class, {pictures.source}")
     print(f"{'':12}{'':10}{'real':>8}{'samples':>9}{'ratio':>7}")
-    for label, class_name in enumerate(model.classes):
-        real = ColourStatistics.of(data.images[data.labels == label])
-        drawn = ColourStatistics.of(model.sample(class_name, seeds=range(args.n), **settings))
+    for label, class_name in enumerate(generator.classes):
+        real = ColourStatistics.of(pictures.images[pictures.labels == label])
+        drawn = ColourStatistics.of(generator.sample(class_name, seeds=range(count), **settings))
         for name, ratio in drawn.ratios(real).items():
             figures = f"{getattr(real, name):8.4f}{getattr(drawn, name):9.4f}{ratio:7.2f}"
             print(f"{class_name:12}{name:10}{figures}  {verdict(ratio)}")
 
 
 if __name__ == "__main__":
-    main()
+    run_app(main)

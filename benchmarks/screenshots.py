@@ -5,11 +5,14 @@ tab (1280 pixels wide), and docs/generate-phone.png and so on (390 wide). `--dar
 pictures of the data set or reconstructions of them, which are not ours to hand on, is covered.
 """
 
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from benchmarks.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
+from train.flags import run_app
 
 # The name of each tab, and what to wait for; those with a viewer of their own wait for its run.
 TABS = {
@@ -26,7 +29,7 @@ GREY = "#94a3b8"
 SIZES = {"": (1280, 900), "-phone": (390, 844)}
 
 
-def take(checkpoints: str, out: Path, dark: bool = False) -> list[Path]:
+def take(checkpoints: Path, out: Path, dark: bool = False) -> list[Path]:
     """Write the pictures to the folder `out`, and return their paths."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
@@ -48,15 +51,15 @@ def take(checkpoints: str, out: Path, dark: bool = False) -> list[Path]:
     return written
 
 
-def main() -> None:
-    """Take them and say where they are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoints", default=str(CHECKPOINTS))
-    parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--dark", action="store_true")
-    for path in take(**vars(parser.parse_args())):
+def main(
+    checkpoints: Annotated[Path, typer.Option(help="Folder with a checkpoint folder for each model.")] = CHECKPOINTS,
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("docs"),
+    dark: Annotated[bool, typer.Option("--dark", help="In dark mode.")] = False,
+) -> None:
+    """Take a picture of every tab, wide and on a phone, and print where they are."""
+    for path in take(checkpoints, out, dark):
         print(path)
 
 
 if __name__ == "__main__":
-    main()
+    run_app(main)

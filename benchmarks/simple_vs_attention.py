@@ -6,21 +6,22 @@ figure and means with their spread over the seeds on stdout. What is finished is
 goes on where it was.
 """
 
-import argparse
 import csv
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from diffdemo.checkpoint import read_info
-from diffdemo.errors import CheckpointError
+from diffdemo.errors import CheckpointError, TrainingError
 from diffdemo.figures.plots import save_figure
 from diffdemo.records.quality_curves import LABELS, TABLES
 from diffdemo.records.run_folder import history_columns, moving_mean
+from train.flags import flag, run_command
 
 MODELS = {"simple_unet": "tab:blue", "attention_unet": "tab:orange"}
 MEASURED = ("frechet_distance", "kernel_distance", "precision", "recall", "class_agreement")
@@ -29,21 +30,42 @@ CURVES = ("images", "guidance_scale")  # what figures are measured over
 SNAPSHOTS = 5  # in a run
 
 
-def train_and_measure(model: str, seed: int, args: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class Options:
+    """How long, how often, and where."""
+
+    images: int = flag(100_000, "Of each run.")
+    seeds: int = flag(3, "Runs of each model, 2 or more.")
+    samples: int = flag(1000, "To measure at each point.")
+    guidance: str = flag("1,2,4", "To measure the finished runs with.")
+    precision: str = flag("bf16", "Of the sampling.")
+    data: Path = flag(Path("data"), "Data folder.")
+    out: Path = flag(Path("runs/simple_vs_attention"), "Folder of the runs.")
+    results: Path = flag(Path("docs"), "Folder of the CSV and the figure.")
+    jobs: int = flag(1, "Runs at once.")
+    threads: int = flag(1, "CPU threads of a run.")
+    compile: bool = flag(False, "Compile the networks.")
+
+    def __post_init__(self):
+        if self.seeds < 2:
+            raise TrainingError(f"--seeds must be 2 or more for a spread, not {self.seeds}.")
+
+
+def train_and_measure(model: str, seed: int, options: Options) -> None:
     """One run, and its figures, unless they are there; CalledProcessError if a script fails."""
-    run = run_of(model, seed, args)
-    shared = ["--data", str(args.data), "--threads", str(args.threads), *["--compile"] * args.compile]
-    if not finished(run, args.images):
-        flags = ["--model", model, "--seed", str(seed), "--images", str(args.images)]
-        flags += ["--snapshot-every-images", str(args.images // SNAPSHOTS), "--out", str(run)]
+    run = run_of(model, seed, options)
+    shared = ["--data", str(options.data), "--threads", str(options.threads), *["--compile"] * options.compile]
+    if not finished(run, options.images):
+        flags = ["--model", model, "--seed", str(seed), "--images", str(options.images)]
+        flags += ["--snapshot-every-images", str(options.images // SNAPSHOTS), "--out", str(run)]
         _call("train.unet", flags + shared + ["--resume"] * (run / "state.safetensors").exists(), run)
-    flags = ["--model", str(run), "-n", str(args.samples), "--steps", "none", "--guidance", args.guidance]
-    _call("train.curves", [*flags, "--precision", args.precision, *shared], run)
+    flags = ["--model", str(run), "-n", str(options.samples), "--steps", "none", "--guidance", options.guidance]
+    _call("train.curves", [*flags, "--precision", options.precision, *shared], run)
 
 
-def run_of(model: str, seed: int, args: argparse.Namespace) -> Path:
+def run_of(model: str, seed: int, options: Options) -> Path:
     """The folder of a run."""
-    return args.out / f"{model}-{seed}"
+    return options.out / f"{model}-{seed}"
 
 
 def _call(module: str, flags: Sequence[str], run: Path) -> None:
@@ -60,11 +82,11 @@ def finished(run: Path, images: int) -> bool:
         return False
 
 
-def measured(args: argparse.Namespace) -> Iterable[dict]:
+def measured(options: Options) -> Iterable[dict]:
     """A row for every point of every run's curves."""
     for model in MODELS:
-        for seed in range(args.seeds):
-            run = run_of(model, seed, args)
+        for seed in range(options.seeds):
+            run = run_of(model, seed, options)
             training = read_info(run).training
             for x in CURVES:
                 with (run / TABLES[x]).open(newline="") as file:
@@ -81,7 +103,7 @@ def measured(args: argparse.Namespace) -> Iterable[dict]:
                         }
 
 
-def draw(rows: Sequence[dict], args: argparse.Namespace, path: Path) -> None:
+def draw(rows: Sequence[dict], options: Options, path: Path) -> None:
     """The training loss and the curves of all runs: each run a thin line, the mean of a model's seeds a thick one."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, ScalarFormatter
@@ -90,8 +112,8 @@ def draw(rows: Sequence[dict], args: argparse.Namespace, path: Path) -> None:
     loss, *panels = figure.subplots(1, 1 + len(CURVES))
     for model, colour in MODELS.items():
         lines = []
-        for seed in range(args.seeds):
-            columns = history_columns(run_of(model, seed, args) / "history.csv")
+        for seed in range(options.seeds):
+            columns = history_columns(run_of(model, seed, options) / "history.csv")
             lines.append(moving_mean(columns["images"], columns["loss"])[:2])
         _lines(loss, lines, colour, model)
     loss.set(xlabel=LABELS["images"], ylabel="training loss, moving mean", yscale="log")
@@ -99,15 +121,15 @@ def draw(rows: Sequence[dict], args: argparse.Namespace, path: Path) -> None:
         for model, colour in MODELS.items():
             lines = [
                 np.array(sorted((float(row[x]), float(row["frechet_distance"])) for row in of_run)).T
-                for seed in range(args.seeds)
+                for seed in range(options.seeds)
                 if (of_run := [r for r in rows if (r["model"], r["seed"], r["over"]) == (model, seed, x)])
             ]
             _lines(axes, lines, colour, model, marker="o", markersize=4)
         axes.set(xlabel=LABELS[x], ylabel="Fréchet distance", yscale="log")
     scales = {row["guidance_scale"] for row in rows if row["over"] == "images"}
     panels[0].set_title(f"guidance {', '.join(sorted(scales))}", fontsize=10)
-    panels[1].set_title(f"after {args.images:,} pictures", fontsize=10)
-    loss.set_title(f"{args.seeds} seeds each, and their mean", fontsize=10)
+    panels[1].set_title(f"after {options.images:,} pictures", fontsize=10)
+    loss.set_title(f"{options.seeds} seeds each, and their mean", fontsize=10)
     for axes in (loss, *panels):
         axes.grid(True, which="both", color="0.92", linewidth=0.6)
         axes.yaxis.set_major_formatter(ScalarFormatter())
@@ -145,36 +167,21 @@ def _line(label: str, name: str, rows: Sequence[dict]) -> str:
     return f"{label:34} {means}   attention higher in {higher} of {len(simple)}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=100_000, help="of each run")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each model, 2 or more")
-    parser.add_argument("--samples", type=int, default=1000, help="to measure at each point")
-    parser.add_argument("--guidance", default="1,2,4", help="to measure the finished runs with")
-    parser.add_argument("--precision", default="bf16", help="of the sampling")
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--out", type=Path, default=Path("runs/simple_vs_attention"), help="folder of the runs")
-    parser.add_argument("--results", type=Path, default=Path("docs"), help="folder of the CSV and the figure")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a run")
-    parser.add_argument("--compile", action="store_true")
-    args = parser.parse_args()
-    if args.seeds < 2:
-        parser.error(f"--seeds must be 2 or more for a spread, not {args.seeds}")
-
-    pairs = [(model, seed) for seed in range(args.seeds) for model in MODELS]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda pair: train_and_measure(*pair, args), pairs))
-    rows = list(measured(args))
-    args.results.mkdir(parents=True, exist_ok=True)
-    with (args.results / "simple_vs_attention.csv").open("w", newline="") as file:
+def main(options: Options, given: set[str]) -> None:
+    """Train both UNets with several seeds, measure every run, and write the table and the figure of docs/."""
+    pairs = [(model, seed) for seed in range(options.seeds) for model in MODELS]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(lambda pair: train_and_measure(*pair, options), pairs))
+    rows = list(measured(options))
+    options.results.mkdir(parents=True, exist_ok=True)
+    with (options.results / "simple_vs_attention.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    draw(rows, args, args.results / "simple_vs_attention.png")
+    draw(rows, options, options.results / "simple_vs_attention.png")
     print(f"{'mean +- deviation over the seeds':34} {'simple_unet':^19}  {'attention_unet':^19}")
     print(summary(rows))
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, Options)

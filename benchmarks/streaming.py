@@ -7,11 +7,13 @@ page's own process. Then it opens the page anew, with nothing in the browser's c
 until a click on Generate starts a run.
 """
 
-import argparse
 import json
 import time
+from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium, open_shelf, served, wait_for_run
@@ -20,6 +22,7 @@ from diffdemo.device import hardware_name
 from diffdemo.generator import Generator
 from diffdemo.ui.parts.wiring import FirstView
 from diffdemo.ui.tabs.generate import RUN_ID
+from train.flags import run_app
 
 # The browser notes by its own clock when Generate was clicked and when its frames were on display: Playwright, which
 # looks only now and then, would notice up to half a second later.
@@ -132,7 +135,7 @@ def map_clicks(page: Page) -> list[float]:
     return sorted(page.evaluate(CLICK_POINTS, list(range(40, 60))))
 
 
-def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: int) -> dict:
+def measure(checkpoints: Path, model: str | None, steps: int, images: int, runs: int) -> dict:
     """Generate `runs` times in the browser; every figure is measured, times are of the median run."""
     zoo = open_shelf(checkpoints)
     key = zoo.pick(model or "attention_unet")
@@ -189,16 +192,16 @@ def measure(checkpoints: str, model: str | None, steps: int, images: int, runs: 
     }
 
 
-def main() -> None:
-    """Print the measurement as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoints", default=str(CHECKPOINTS))
-    parser.add_argument("--model")
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--images", type=int, default=4)
-    parser.add_argument("--runs", type=int, default=3)
-    print(json.dumps(measure(**vars(parser.parse_args())), indent=2))
+def main(
+    checkpoints: Annotated[Path, typer.Option(help="Folder with a checkpoint folder for each model.")] = CHECKPOINTS,
+    model: Annotated[str | None, typer.Option(help="Which one.  [default: that the page opens with]")] = None,
+    steps: Annotated[int, typer.Option(help="Of each run.")] = 50,
+    images: Annotated[int, typer.Option(help="Of each run.")] = 4,
+    runs: Annotated[int, typer.Option(help="How many.")] = 3,
+) -> None:
+    """Print what was measured, as JSON."""
+    print(json.dumps(measure(checkpoints, model, steps, images, runs), indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    run_app(main)

@@ -8,14 +8,15 @@ over parameters, and `.item()` in every step. Ours is `train.loop` as it ships. 
 whose speed drifts treats both alike; the ratio is taken round by round.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
@@ -24,6 +25,7 @@ from diffdemo.device import choose_device
 from diffdemo.process.diffusion import Diffusion
 from diffdemo.process.schedule import NoiseSchedule
 from diffdemo.registry import spec
+from train.flags import run_app
 from train.loop.settings import Settings
 from train.loop.speed import flops_per_image, matmul_ceiling
 from train.loop.trainer import Trainer
@@ -109,40 +111,40 @@ def images_per_second(steps, seconds: float, batch_size: int) -> float:
     return count * batch_size / (time.perf_counter() - start)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20, help="how long each way trains in a round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="simple_unet")
-    parser.add_argument("--size", default="small", help="small, reference or tiny")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 is all of them")
-    args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device, data = choose_device(args.device), random_data()
-    ours = Ours(new_task(args.model, args.size), data, device, args.batch_size, compiled=True)
+def main(
+    seconds: Annotated[float, typer.Option(help="How long each way trains in a round.")] = 20,
+    rounds: Annotated[int, typer.Option(help="Of all ways, in turn.")] = 3,
+    model: Annotated[str, typer.Option(help="Which UNet.")] = "simple_unet",
+    size: Annotated[str, typer.Option(help="small, reference or tiny.")] = "small",
+    batch_size: Annotated[int, typer.Option(help="Pictures in a step.")] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 is all of them.")] = 0,
+) -> None:
+    """Print images a second of each way to train, and their share of what a matrix product reaches."""
+    if threads:
+        torch.set_num_threads(threads)
+    place, data = choose_device(device), random_data()
+    ours = Ours(new_task(model, size), data, place, batch_size, compiled=True)
     ways = {
-        "naive": Naive(new_task(args.model, args.size), data, device, args.batch_size).steps(),
-        "ours": Ours(new_task(args.model, args.size), data, device, args.batch_size, compiled=False).steps(),
+        "naive": Naive(new_task(model, size), data, place, batch_size).steps(),
+        "ours": Ours(new_task(model, size), data, place, batch_size, compiled=False).steps(),
         "ours, compiled": ours.steps(),
     }
     speeds = {name: [] for name in ways}
     for steps in ways.values():
         for _ in range(3):
             next(steps)  # the first steps compile and allocate
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for name, steps in ways.items():
-            speeds[name].append(images_per_second(steps, args.seconds, args.batch_size))
-    what = f"{args.model} ({args.size}), batch {args.batch_size}"
-    print(f"{what}, {device}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}")
+            speeds[name].append(images_per_second(steps, seconds, batch_size))
+    what = f"{model} ({size}), batch {batch_size}"
+    print(f"{what}, {place}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}")
     for name, values in speeds.items():
         ratios = [value / naive for value, naive in zip(values, speeds["naive"], strict=True)]
         print(f"{name:15} {statistics.median(values):7.1f} images/s   {statistics.median(ratios):.2f} x naive")
     trainer = ours.trainer
     flops = flops_per_image(trainer.task, trainer.images[:8], trainer.labels[:8])
-    ceiling = matmul_ceiling(device, trainer.precision)
+    ceiling = matmul_ceiling(place, trainer.precision)
     rate = flops * statistics.median(speeds["ours, compiled"])
     print(
         f"compiled: {rate / 1e12:.3g} TFLOP/s ({flops / 1e9:.3g} GFLOP an image), {rate / ceiling:.1%} of the "
@@ -151,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_app(main)

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import sample_statistics
 from benchmarks.sample_statistics import ColourStatistics, verdict
 from diffdemo.data import make_toy_dataset
+from train.flags import run_app
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_the_command_compares_every_class_of_a_model(all_checkpoints, tmp_path, 
     data = make_toy_dataset(tmp_path, per_class=4)
     words = ["--model", all_checkpoints / "patch_unet", "--data", data, "-n", 3, "--steps", 2, "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["sample_statistics", *map(str, words)])
-    sample_statistics.main()
+    run_app(sample_statistics.main)
     lines = capsys.readouterr().out.splitlines()
     assert "'steps': 2" in lines[0]
     assert [line.split()[:2] for line in lines[2:]] == [

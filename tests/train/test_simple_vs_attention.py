@@ -1,6 +1,6 @@
 """The benchmark that compares the plain and the attention UNet over several seeds: from tables of runs to its words."""
 
-import argparse
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -8,15 +8,16 @@ from PIL import Image
 from benchmarks import simple_vs_attention as benchmark
 from diffdemo.records.quality_curves import TABLES
 from train.curves import COLUMNS, Table
+from train.flags import run_command
 from train.loop.history import Row, write_history
 
 DISTANCES = {"simple_unet": (4.0, 6.0), "attention_unet": (3.0, 7.0)}  # of the two seeds, at guidance 1
 
 
 @pytest.fixture
-def args(tmp_path, monkeypatch) -> argparse.Namespace:
+def args(tmp_path, monkeypatch) -> SimpleNamespace:
     """Four finished runs with figures that are easy to add up."""
-    args = argparse.Namespace(out=tmp_path, seeds=2, images=200)
+    args = SimpleNamespace(out=tmp_path, seeds=2, images=200)
     for model, distances in DISTANCES.items():
         for seed, distance in enumerate(distances):
             run = benchmark.run_of(model, seed, args)
@@ -29,7 +30,7 @@ def args(tmp_path, monkeypatch) -> argparse.Namespace:
             for images in (100, 200):
                 row = {"images": images, "guidance_scale": 2.0, "frechet_distance": 100 * distance / images}
                 Table(run / TABLES["images"], ("images", *COLUMNS)).add(shared | row)
-    info = argparse.Namespace(training={"images_seen": 200, "loss": 0.25, "val_loss": None, "minutes": 3.0})
+    info = SimpleNamespace(training={"images_seen": 200, "loss": 0.25, "val_loss": None, "minutes": 3.0})
     monkeypatch.setattr(benchmark, "read_info", lambda folder: info)
     return args
 
@@ -57,5 +58,5 @@ def test_the_table_and_the_figure_hold_every_run(args, tmp_path):
 def test_a_single_seed_has_no_spread_and_is_refused(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["benchmark", "--seeds", "1"])
     with pytest.raises(SystemExit):
-        benchmark.main()
+        run_command(benchmark.main, benchmark.Options)
     assert "--seeds must be 2 or more" in capsys.readouterr().err
