@@ -72,7 +72,7 @@ def fetch(name: str) -> Path:
     except Exception as error:  # its own, or those of the library that it speaks HTTP with, which changes
         reason = textwrap.shorten(str(error), 200, placeholder=" ...").rstrip(".")
         raise CheckpointError(
-            f"{name} cannot be fetched from the hub ({reason}); check the network, or HF_HUB_OFFLINE and HF_ENDPOINT."
+            f"{name} cannot be fetched from the hub ({reason}); check the network, HF_HOME and HF_ENDPOINT."
         ) from error
 
 
