@@ -13,15 +13,15 @@ from tqdm import tqdm
 
 from diffdemo.checkpoint import CONFIG, read_info, write_json
 from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, TrainingError
+from diffdemo.records.files import PLAN, RUN
 from diffdemo.records.tables import aligned
 from train.flags import flag, run_command
 from train.install import install
 from train.loop.interrupt import interruptible
-from train.loop.resume import RUN, locked
+from train.loop.resume import locked
 from train.plans import LEAST_MINUTES, PLANS, Part, Plan
 from train.tasks.denoising import SIZES
 
-STATE = "all.json"
 INTERRUPTED = 130  # exit code of a script that was stopped and has saved its run
 LOOK_SECONDS, SAVE_SECONDS = 0.2, 120.0
 
@@ -90,7 +90,7 @@ def main(options: Options, given: set[str]) -> None:
 
         python -m train.all --max-minutes 480 --compile --init-from checkpoints --out runs/all
     """
-    parts, state = options.parts(), options.out / STATE
+    parts, state = options.parts(), options.out / PLAN
     if state.exists() and not options.resume:
         raise TrainingError(
             f"{options.out} holds runs already; add --resume to go on with them, or name another --out."

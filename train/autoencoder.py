@@ -17,6 +17,7 @@ from diffdemo.errors import TrainingError
 from diffdemo.latent.space import fit_pca
 from diffdemo.models.autoencoder import SimpleAutoencoder
 from diffdemo.models.latent_diffusion import LatentDiffusion
+from diffdemo.records.files import SAMPLES
 from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
@@ -197,7 +198,7 @@ class AutoencoderTask(Task):
         pixels = super().prepare(self.shown.tensors(device)[0], torch.Generator(device), False)
         back = network.eval()((pixels + 1) / 2)[0] * 2 - 1
         rows = {"picture": self.shown.images, "reconstruction": to_images(back)}
-        figures.class_grid(rows, folder / "samples" / f"{name}.png", title=name.replace("_", " "))
+        figures.class_grid(rows, folder / SAMPLES / f"{name}.png", title=name.replace("_", " "))
 
 
 def with_others(data: Dataset, classes: tuple[str, ...], oversample: int) -> Dataset:

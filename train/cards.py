@@ -12,14 +12,14 @@ from diffdemo.data import CIFAR10_CLASSES
 from diffdemo.errors import TrainingError
 from diffdemo.measure.classifier import KEY as CLASSIFIER
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
+from diffdemo.records.files import CARD, CONFUSION, FIGURES, LAST, SAMPLES, SAMPLES_GRID
 from diffdemo.records.measured import NAMES, Figure, measured, number
 from diffdemo.records.tables import markdown
 from diffdemo.tensor_files import INT8
 from train.evaluate.results import PAGES, filled_in
 from train.flags import run_app
 
-CARD = "README.md"
-PICTURES = ("figures/samples_grid.png", "samples/final.png", "confusion.png")  # the first that is there is shown
+PICTURES = (f"{FIGURES}/{SAMPLES_GRID}", f"{SAMPLES}/{LAST}.png", CONFUSION)  # the first that is there is shown
 FACTS = {
     "images_seen": "pictures seen",
     "minutes": "minutes",

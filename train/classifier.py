@@ -13,6 +13,7 @@ from diffdemo.data import Dataset, load_dataset
 from diffdemo.errors import TrainingError
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.models.classifier import Classifier, ClassifierConfig
+from diffdemo.records.files import CONFUSION, HISTORY, LOSS
 from train.flags import flag, run_command, whole_numbers
 from train.loop import settings as shared
 from train.loop.resume import locked
@@ -96,8 +97,8 @@ def finish(folder: Path, test_data: Dataset) -> float:
     metrics = {"accuracy": round(accuracy, 4), "n": len(test_data), "split": test_data.source}
     write_info(folder, replace(classifier.info, metrics=metrics))
     title = f"{accuracy:.2%} of {len(test_data):,} test pictures"
-    figures.confusion_matrix(test_data.labels, guesses, classifier.classes, folder / "confusion.png", title=title)
-    figures.loss_curve(folder / "history.csv", folder / "loss.png", title="Classifier")
+    figures.confusion_matrix(test_data.labels, guesses, classifier.classes, folder / CONFUSION, title=title)
+    figures.loss_curve(folder / HISTORY, folder / LOSS, title="Classifier")
     return accuracy
 
 

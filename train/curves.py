@@ -26,13 +26,13 @@ from diffdemo.loading import exchange_weights, load_generator
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.samplers import SAMPLERS
-from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, TABLES, shared_settings, weights_of
+from diffdemo.records.files import SHARDS, SNAPSHOTS, TABLES, graph_of
+from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, shared_settings, weights_of
 from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw, computed_on
 from train.evaluate.judge import LEAST, Judge
 from train.flags import run_app
 from train.loop.resume import locked
 from train.loop.run import load_splits
-from train.loop.trainer import SNAPSHOTS
 
 STEPS = "1,2,5,10,20,50,100,250,1000"
 GUIDANCE = "1,1.5,2,3,4,6"
@@ -137,7 +137,7 @@ def measure(point: Point, generator: Generator, judge: Judge, count: int, floor:
     if generator.info.weights != point.info.weights:
         exchange_weights(generator, point.folder)
     began = time.monotonic()
-    pictures = draw.pictures(generator, samples / draw.name(generator) / "shards", count)
+    pictures = draw.pictures(generator, samples / draw.name(generator) / SHARDS, count)
     seconds = round(time.monotonic() - began, 1)
     figures = judge.figures(pictures, draw.class_names(generator, count))
     return {
@@ -264,7 +264,7 @@ def main(
                 if not table.select(settings):
                     table.add(settings | measure(point, generator, judge, count, floor["figures"], samples))
             alike = table.select({name: settings[name] for name in shared_settings(x)})
-            figure = draw_curves(alike, x, table.path.with_suffix(".png"), title)
+            figure = draw_curves(alike, x, table.path.with_name(graph_of(table.path.name)), title)
             print(f"Wrote {table.path} and {figure.name}, which shows {len(alike)} of its rows.")
 
 

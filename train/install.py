@@ -30,7 +30,8 @@ from diffdemo.errors import RequestError
 from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import KEY as CLASSIFIER
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
-from diffdemo.records.quality_curves import TABLES, measured_as, weights_of
+from diffdemo.records.files import CONFUSION, EPOCHS, FIGURES, HISTORY, LOSS, RECONSTRUCTIONS, SAMPLES, TABLES, graph_of
+from diffdemo.records.quality_curves import measured_as, weights_of
 from diffdemo.request import SamplingRequest
 from diffdemo.tensor_files import FP16, INT8, sha256
 from train.evaluate.report import RESULT, read_result
@@ -38,11 +39,10 @@ from train.flags import run_app
 
 # What a checkpoint folder holds besides config.json and the weights that it names: records of the training, no state.
 QUALITY = tuple(TABLES.values())
-GRAPHS = ("loss.png", "confusion.png", *(name.replace(".csv", ".png") for name in QUALITY))
-RECORDS = ("history.csv", *GRAPHS, *QUALITY, "samples", "epoch_visualizations", "figures")
+RECORDS = (HISTORY, LOSS, CONFUSION, *QUALITY, *map(graph_of, QUALITY), SAMPLES, EPOCHS, FIGURES)
 THE_RUNS = "[default: as in the run]"
 # Pictures of the data set, which are not ours to hand on.
-LEFT_BEHIND = ("reconstructions.png",)
+LEFT_BEHIND = (RECONSTRUCTIONS,)
 
 
 def verified(run: Path) -> CheckpointInfo | ClassifierInfo:

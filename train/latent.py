@@ -13,6 +13,7 @@ from diffdemo.data import Dataset
 from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
 from diffdemo.models.latent_diffusion import LatentDiffusion
+from diffdemo.records.files import ANIMATION, DENOISING_STEPS, FIGURES, SAMPLES_GRID
 from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
@@ -159,10 +160,10 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
 
 def draw_samples_and_paths(folder: Path, data: Path) -> None:
     """In `figures`: a grid of samples, the path of one in latent space, and an animation."""
-    model, target = str(folder), folder / "figures"
-    figures.generate_samples_grid(model, path=target / "samples_grid.png")
-    figures.visualize_denoising_steps(model, data=data, path=target / "denoising_steps.png")
-    figures.create_diffusion_animation(model, path=target / "diffusion.gif")
+    model, target = str(folder), folder / FIGURES
+    figures.generate_samples_grid(model, path=target / SAMPLES_GRID)
+    figures.visualize_denoising_steps(model, data=data, path=target / DENOISING_STEPS)
+    figures.create_diffusion_animation(model, path=target / ANIMATION)
 
 
 if __name__ == "__main__":

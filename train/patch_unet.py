@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from diffdemo.errors import TrainingError
 from diffdemo.process.diffusion import add_noise
+from diffdemo.records.files import EPOCH, EPOCHS, SAMPLES
 from diffdemo.registry import spec
 from train.flags import flag, run_command
 from train.loop.resume import locked
@@ -101,7 +102,7 @@ class PatchTask(DenoisingTask):
 
     def draw(self, folder: Path, network: nn.Module, name: str) -> None:
         """A sample grid and the steps of one sample of each class; after epochs, in `epoch_visualizations`."""
-        subfolder = "epoch_visualizations" if name.startswith("epoch") else "samples"
+        subfolder = EPOCHS if name.startswith(EPOCH) else SAMPLES
         for drawing in (draw_samples, draw_steps):
             drawing(folder, network, self.info({}), name, subfolder)
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from diffdemo.errors import RequestError
 from diffdemo.figures.raster import image_grid, save_animation
+from diffdemo.records.files import ANIMATION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +133,7 @@ def visualize_denoising_steps(
 
 
 def create_diffusion_animation(
-    model: "Model", path: str | Path = "diffusion.gif", *, count: int = 4, seed: int = 0, fps: float = 12, **settings
+    model: "Model", path: str | Path = ANIMATION, *, count: int = 4, seed: int = 0, fps: float = 12, **settings
 ) -> Path:
     """Write noise becoming `count` pictures of each class, one row a class, as a GIF (or MP4); return the path."""
     generator = _load(model)

@@ -13,11 +13,11 @@ import numpy as np
 from diffdemo.checkpoint import weights_among
 from diffdemo.errors import RequestError
 from diffdemo.process.guidance import EVERYWHERE, NO_CLASS, Guidance, parse_interval
+from diffdemo.records.files import TABLES
 from diffdemo.request import SamplingRequest
 
-# By the column that curves are over: what people call it, and the file with the table.
+# What people call the columns that curves are over, each of which has a table of its own.
 LABELS = {"steps": "denoising steps", "guidance_scale": "guidance", "images": "images seen"}
-TABLES = {"steps": "quality_steps.csv", "guidance_scale": "quality_guidance.csv", "images": "quality_training.csv"}
 OVER_TRAINING = "images"  # each point has weights of its own, the last one those of the checkpoint
 # The columns that say how a row's pictures were made and measured; figures compare where all these are the same.
 SETTINGS = ("sampler", "steps", "spacing", "guidance_scale", "guidance_interval", "guide", "n", "first_seed")

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from diffdemo.checkpoint import CONFIG
 from diffdemo.errors import RequestError
 from diffdemo.records.commands import commands
-from diffdemo.records.quality_curves import LABELS, TABLES, Curves, measured_as, read_curves
+from diffdemo.records.files import EPOCH, GRIDS, HISTORY, IMAGES, LAST, RUN, SAMPLES, STRIP, TABLES
+from diffdemo.records.quality_curves import LABELS, Curves, measured_as, read_curves
 
 HISTORY_COLUMNS = ("images", "loss", "val_loss", "lr")
 SMOOTHED_ABOVE = 50  # points
-HISTORY, DESCRIPTION, RUN = "history.csv", "config.json", "run.json"
-GRIDS = ("samples", "epoch_visualizations")  # folders of pictures drawn on the way
-STRIP = "_steps"  # ends the name of a strip that belongs to the grid of that name
-LAST = "final"
 GRACE = 120.0  # seconds a run may spend compiling and drawing besides what lies between two saves
 
 
@@ -109,12 +107,12 @@ class Record:
         Raises:
             RequestError: the file is damaged.
         """
-        content = _json(self.folder / DESCRIPTION)
+        content = _json(self.folder / CONFIG)
         training, *others = (content.get(name, {}) for name in ("training", "metrics", "files", "encoded_from"))
         if not all(isinstance(part, dict) for part in (training, *others)):
-            raise _foreign(self.folder / DESCRIPTION)
+            raise _foreign(self.folder / CONFIG)
         if not isinstance(training.get("autoencoder", {}), dict):
-            raise _foreign(self.folder / DESCRIPTION)
+            raise _foreign(self.folder / CONFIG)
         return content
 
     def reached(self) -> dict:
@@ -149,9 +147,9 @@ class Record:
             files = (path, *filter(None, [strips.get(path.stem + STRIP)]))
             if kind == LAST:
                 found.append(Moment("end", end, files))
-            elif kind in ("epoch", "images") and number.isdecimal():
-                images = int(number) if kind == "images" else per_epoch and round(per_epoch * int(number))
-                label = f"{int(number):,} images" if kind == "images" else f"epoch {int(number)}"
+            elif kind in (EPOCH, IMAGES) and number.isdecimal():
+                images = int(number) if kind == IMAGES else per_epoch and round(per_epoch * int(number))
+                label = f"{int(number):,} images" if kind == IMAGES else f"epoch {int(number)}"
                 found.append(Moment(label, images, files))
         return sorted(found, key=lambda moment: (moment.label == "end", moment.images or 0, moment.files[0].name))
 
@@ -185,10 +183,10 @@ class Record:
         except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
             raise RequestError(f"{self.folder / RUN} is damaged; the run cannot be followed.") from error
         share = min(1.0, max(by_images, by_time))
-        saved = max(_modified(self.folder / name) for name in (RUN, HISTORY, DESCRIPTION))
+        saved = max(_modified(self.folder / name) for name in (RUN, HISTORY, CONFIG))
         idle = max(0.0, (time.time() if now is None else now) - saved)
         # An early stop leaves its last grid with part of the budget unspent; a resumed run has an older one.
-        if share >= 1 or _modified(self.folder / GRIDS[0] / f"{LAST}.png") >= saved:
+        if share >= 1 or _modified(self.folder / SAMPLES / f"{LAST}.png") >= saved:
             state = "finished"
         elif idle > 120 * between + GRACE:
             state = "interrupted"
@@ -198,7 +196,7 @@ class Record:
 
     def stamp(self) -> tuple:
         """Changes whenever a file of the folder does; cheap, because nothing is read."""
-        names = (RUN, HISTORY, DESCRIPTION, *GRIDS, *TABLES.values())
+        names = (RUN, HISTORY, CONFIG, *GRIDS, *TABLES.values())
         return self.name, *(_modified(self.folder / name) for name in names)
 
 

@@ -12,13 +12,14 @@ import torch
 import typer
 
 from diffdemo import CHECKPOINTS, catalog, validate
-from diffdemo.checkpoint import read_info, write_info, write_json
+from diffdemo.checkpoint import CONFIG, read_info, write_info, write_json
 from diffdemo.data import IMAGE_SHAPE, SPLITS
 from diffdemo.data.folders import find_pictures
 from diffdemo.data.pictures import read_pictures
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import load_classifier
+from diffdemo.records.files import SHARDS
 from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw
 from train.evaluate.inception import Inception
 from train.evaluate.judge import LEAST, Judge
@@ -153,7 +154,7 @@ def main(
         Path | None, typer.Option(help=f"Folder for samples and {RESULT}.  [default: one in {RUNS}, by the settings]")
     ] = None,
     install_figures: Annotated[
-        bool, typer.Option("--install", help="Write the figures into the checkpoint's config.json as well.")
+        bool, typer.Option("--install", help=f"Write the figures into the checkpoint's {CONFIG} as well.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help=f"Print what {RESULT} says.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -213,7 +214,7 @@ def main(
     inception, missing = load_inception(fid, inception_weights, device)
     with locked(out):
         if generator:
-            pictures = draw.pictures(generator, out / "shards", count)
+            pictures = draw.pictures(generator, out / SHARDS, count)
         result = evaluate(Judge(data, splits, reference, looking, inception), pictures, names, drawn, missing)
         write_json(out / RESULT, result)
     if install_figures:

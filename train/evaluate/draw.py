@@ -21,12 +21,12 @@ from diffdemo.errors import TrainingError
 from diffdemo.generator import Generator, Predictor
 from diffdemo.process.guidance import WEAK_MODEL, Guidance
 from diffdemo.process.samplers import SAMPLERS
+from diffdemo.records.files import DRAWN
 from diffdemo.request import SamplingRequest
 
 SHARD = (
     100  # pictures; also the batch, and shards are always drawn whole, so that a picture's bits depend on nothing else
 )
-IDENTITY = "samples.json"
 # Of the flags of all who draw.
 COMPILE = "Compile the network: sampling is two to three times as fast, after half a minute of compiling."
 INTERVAL_HELP = "Guide only where low < sigma <= high, such as 0.3,5; all is everywhere.  [default: the model's]"
@@ -132,7 +132,7 @@ class Draw:
         """
         validate.consecutive_seeds(self.seed, count)
         folder.mkdir(parents=True, exist_ok=True)
-        self._claim(folder / IDENTITY, self.identity(generator))
+        self._claim(folder / DRAWN, self.identity(generator))
         shards = -(-count // SHARD)
         finished = {k: shard for k in range(shards) if (shard := _read(_path(folder, k))) is not None}
         bar = tqdm(

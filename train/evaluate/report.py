@@ -6,10 +6,10 @@ from pathlib import Path
 
 from diffdemo.errors import RequestError
 from diffdemo.process.guidance import NO_CLASS, Guidance, parse_interval
+from diffdemo.records.files import EVALUATION as RESULT
 from diffdemo.records.tables import aligned
 from train.evaluate.draw import computed_on
 
-RESULT = "evaluation.json"
 KEYS = {"n", "drawn", "reference", "classifier", "inception", "missing", "figures", "floor"}
 # What two evaluations must share besides n, and what to do where they do not.
 SHARED = {

@@ -10,11 +10,10 @@ from typing import Any, TextIO
 from diffdemo.atomic import remove_unfinished
 from diffdemo.checkpoint import write_json
 from diffdemo.errors import DiffdemoError, TrainingError
+from diffdemo.records.files import LOCK, RUN, STATE
 from train.flags import command_line, kind
 from train.loop.distributed import is_first
-from train.loop.state import STATE
 
-RUN, LOCK = "run.json", ".lock"
 # Of run.json. In the first, 0 or nothing was what a flag had that was not named; now that is null, and 0 is a value.
 FORMAT = 2
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.

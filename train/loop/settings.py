@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffdemo.errors import TrainingError
+from diffdemo.records.files import SNAPSHOTS
 from train.flags import flag
 
 DECAYS = ("linear", "cosine")
@@ -40,7 +41,7 @@ class Settings:
     draw_epochs: int = flag(1, "Of the epochs with samples, draw the first and those that this number divides.")
     snapshot_every_images: int = flag(
         0,
-        "Keep a checkpoint in snapshots/ each time so many pictures were seen, so that quality over training can be "
+        f"Keep a checkpoint in {SNAPSHOTS}/ each time so many pictures were seen, so that quality over training can be "
         "measured; 0 is never.",
     )
 

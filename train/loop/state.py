@@ -15,11 +15,11 @@ from torch import Tensor
 
 from diffdemo.checkpoint import save_tensors
 from diffdemo.errors import TrainingError
+from diffdemo.records.files import STATE
 
 if TYPE_CHECKING:
     from train.loop.trainer import Trainer
 
-STATE = "state.safetensors"
 # Numbers of the trainer that go on counting.
 COUNTERS = ("step", "images_seen", "seconds", "waiting", "best_val_loss")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from diffdemo.data import Dataset
 from diffdemo.device import autocast, choose_precision, hardware_name, peak_memory
 from diffdemo.errors import DiffdemoError, Interrupted
+from diffdemo.records.files import HISTORY, LAST, SNAPSHOTS, at_epoch, at_images
 from train.loop.averages import MovingAverage
 from train.loop.distributed import ALONE, Group
 from train.loop.heldout import HeldOut
@@ -27,7 +28,6 @@ from train.loop.task import Task
 
 STEPS_PER_ROW = 50
 STEPS_PER_CHECK = 10
-SNAPSHOTS = "snapshots"  # the folder of checkpoints kept on the way
 
 
 class Trainer:
@@ -96,7 +96,7 @@ class Trainer:
         settings = self.settings
         settings.out.mkdir(parents=True, exist_ok=True)
         if settings.snapshot_every_images and self.step == 0 and self.task.started_from:
-            self._keep_snapshot(f"images_{0:09}")
+            self._keep_snapshot(at_images(0))
         self.start()
         progress = Progress(settings, self.images_seen, self.seconds, silent=not self.group.first)
         with progress as self._progress, interruptible() as interrupted:
@@ -120,7 +120,7 @@ class Trainer:
         if self.group.first:
             self._close_row(self._choose_average())
             self._save()
-            self.task.draw(settings.out, self.shipped.module, "final")
+            self.task.draw(settings.out, self.shipped.module, LAST)
 
     def _over(self) -> bool:
         settings = self.settings
@@ -191,11 +191,11 @@ class Trainer:
             self.best_val_loss = min(val_loss, self.best_val_loss)
             wanted = epoch == 1 or epoch % self.settings.draw_epochs == 0
             if wanted and self.task.draws_after(epoch, self.order.size):
-                self._draw_quietly(f"epoch_{epoch:04}")
+                self._draw_quietly(at_epoch(epoch))
         if seen := self._passed(self.settings.sample_every_images):
-            self._draw_quietly(f"images_{seen:09}")
+            self._draw_quietly(at_images(seen))
         if seen := self._passed(self.settings.snapshot_every_images):
-            self._quietly("Not kept", self._keep_snapshot, f"images_{seen:09}")
+            self._quietly("Not kept", self._keep_snapshot, at_images(seen))
 
     def _passed(self, every: int) -> int:
         """The multiple of `every` images that the last step has reached; 0 if it reached none, or `every` is 0."""
@@ -238,7 +238,7 @@ class Trainer:
         if not self.group.first:
             return
         settings = self.settings
-        write_history(settings.out / "history.csv", self.meter.rows)
+        write_history(settings.out / HISTORY, self.meter.rows)
         save_run(self)
         self.task.save_checkpoint(settings.out, self.shipped.module.state_dict(), self._training())
         self._saved = time.monotonic()

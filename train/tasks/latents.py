@@ -25,9 +25,9 @@ from diffdemo.latent.space import measure
 from diffdemo.loading import generator_for
 from diffdemo.models.latent_diffusion import LatentDiffusion
 from diffdemo.process.schedule import NoiseSchedule
+from diffdemo.records.files import FIGURES, HISTORY, LATENT_SPACE, LOSS, RECONSTRUCTIONS, STATE
 from diffdemo.registry import spec
 from train.loop.randomness import generator
-from train.loop.state import STATE
 from train.tasks.augment import shifted
 
 KEY = "latent_diffusion"
@@ -124,6 +124,6 @@ def finish(folder: Path, train_data: Dataset, test_data: Dataset, device: torch.
 
 def draw_autoencoder(folder: Path, data: Path) -> None:
     """The loss curve, and in `figures` reconstructions and the map of the latent space."""
-    figures.loss_curve(folder / "history.csv", folder / "loss.png", title=spec(KEY).title)
-    for draw in (figures.visualize_reconstructions, figures.visualize_latent_space):
-        draw(str(folder), data=data, path=folder / "figures" / f"{draw.__name__.removeprefix('visualize_')}.png")
+    figures.loss_curve(folder / HISTORY, folder / LOSS, title=spec(KEY).title)
+    figures.visualize_reconstructions(str(folder), data=data, path=folder / FIGURES / RECONSTRUCTIONS)
+    figures.visualize_latent_space(str(folder), data=data, path=folder / FIGURES / LATENT_SPACE)

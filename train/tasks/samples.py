@@ -15,12 +15,13 @@ from diffdemo.generator import Generator
 from diffdemo.loading import generator_for
 from diffdemo.process.diffusion import add_noise
 from diffdemo.process.samplers import SeededNoise
+from diffdemo.records.files import BACKWARD, FORWARD, HISTORY, LOSS, SAMPLES, STRIP
 
 PER_ROW, ROWS_WITHOUT_CLASS = 6, 4
 STRIP_COLUMNS = 8
 
 
-def draw_samples(folder: Path, network: nn.Module, info: CheckpointInfo, name: str, subfolder: str = "samples") -> None:
+def draw_samples(folder: Path, network: nn.Module, info: CheckpointInfo, name: str, subfolder: str = SAMPLES) -> None:
     """`<subfolder>/<name>.png`: the same seeds at every moment of the run, one row for each class.
 
     Without classes there are a few rows of as many pictures with other seeds.
@@ -45,7 +46,7 @@ def draw_steps(folder: Path, network: nn.Module, info: CheckpointInfo, name: str
     pictures = np.stack([to_images(torch.cat(row)) for row in rows])
     labels = [*(f"t = {step.t}" for step in steps), "sample"]
     title = f"{', '.join(info.classes) or 'any'}: {_title(name, info)}"
-    figures.strip(pictures, labels, folder / subfolder / f"{name}_steps.png", title=title)
+    figures.strip(pictures, labels, folder / subfolder / f"{name}{STRIP}.png", title=title)
 
 
 def _title(name: str, info: CheckpointInfo) -> str:
@@ -54,7 +55,7 @@ def _title(name: str, info: CheckpointInfo) -> str:
 
 def draw_summary(folder: Path, network: nn.Module, info: CheckpointInfo, data: Dataset) -> None:
     """`loss.png`, `forward.png` (a picture drowning in noise) and `backward.png` (noise becoming a picture)."""
-    figures.loss_curve(folder / "history.csv", folder / "loss.png", title=info.spec.title)
+    figures.loss_curve(folder / HISTORY, folder / LOSS, title=info.spec.title)
     generator = _generator(network, info)
     schedule = generator.diffusion.schedule
     visited = np.linspace(0, schedule.steps - 1, STRIP_COLUMNS).astype(int)
@@ -62,14 +63,14 @@ def draw_summary(folder: Path, network: nn.Module, info: CheckpointInfo, data: D
     eps = SeededNoise([0], generator.shape)()
     alpha_bar = torch.from_numpy(schedule.alpha_bar[visited]).float()[:, None, None, None]
     noisy = to_images(add_noise(x0, eps, alpha_bar))
-    figures.strip(noisy, [f"t = {t}" for t in visited], folder / "forward.png", title="Forward process")
+    figures.strip(noisy, [f"t = {t}" for t in visited], folder / FORWARD, title="Forward process")
 
     class_name = info.classes[-1] if info.classes else None
     steps = list(generator.denoise(class_name, seeds=[0], steps=min(50, schedule.steps)))
     shown = [steps[i] for i in np.linspace(0, len(steps) - 1, STRIP_COLUMNS).astype(int)]
     frames = [to_images(step.x_t)[0] for step in shown] + [to_images(steps[-1].x_prev)[0]]
     labels = [f"t = {step.t}" for step in shown] + ["sample"]
-    figures.strip(np.stack(frames), labels, folder / "backward.png", title=f"Backward process: {class_name or 'any'}")
+    figures.strip(np.stack(frames), labels, folder / BACKWARD, title=f"Backward process: {class_name or 'any'}")
 
 
 def _generator(network: nn.Module, info: CheckpointInfo) -> Generator:
