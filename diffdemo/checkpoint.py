@@ -61,7 +61,7 @@ class CheckpointInfo:
             "guide" too, if they are others than trailing, everywhere and no-class.
         training: images_seen, minutes, hardware, images_per_second, command and the loss reached; started_from, the
             same of the weights that it began with, if it did.
-        metrics: measured quality figures, by name.
+        metrics: measured quality figures, by name: numbers, or as `diffdemo.records.measured.record` makes them.
         files: {file: SHA-256} of the weights, and of the map of the latent space and the guide if there are any.
         encoded_from: {file: SHA-256} of the weights that these were before they were kept in another encoding, which
             may be those that were measured; empty if they never were.

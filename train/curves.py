@@ -27,8 +27,9 @@ from diffdemo.measure.classifier import load_classifier
 from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.samplers import SAMPLERS
 from diffdemo.records.files import SHARDS, SNAPSHOTS, TABLES, graph_of
+from diffdemo.records.measured import computed_on
 from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, shared_settings, weights_of
-from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw, computed_on
+from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw
 from train.evaluate.judge import LEAST, Judge
 from train.flags import run_app
 from train.loop.resume import locked

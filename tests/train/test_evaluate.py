@@ -22,6 +22,7 @@ from diffdemo.loading import exchange_weights, load_generator
 from diffdemo.measure.classifier import ClassifierInfo
 from diffdemo.measure.metrics import frechet_distance
 from diffdemo.models.classifier import Classifier, ClassifierConfig
+from diffdemo.records.measured import computed_on, measured
 from diffdemo.records.quality_curves import read_curves, weights_of
 from train import curves
 from train.evaluate import __main__ as evaluate
@@ -198,9 +199,12 @@ def test_figures_are_installed_beside_those_that_were_there(run, all_checkpoints
     result = json.loads((tmp_path / "latent_diffusion" / "evaluation.json").read_text())
     assert metrics["psnr"] == 24.5 and "fid" not in metrics
     assert metrics["frechet_distance"]["value"] == result["figures"]["frechet_distance"]
+    figures = {figure.name: figure for figure in measured(metrics)}
     for part in ("n = 10 ", "toy shapes train", "diffdemo classifier"):
-        assert part in metrics["class_agreement"]["measured"]
-    assert metrics["class_agreement"]["drawn"] == "dpmpp, 2 steps (trailing), guidance 2, seeds 0 to 9, cpu fp32"
+        assert part in figures["class_agreement"].conditions
+    how = figures["class_agreement"].how
+    assert how.endswith("; dpmpp, 2 steps (trailing), guidance 2, seeds 0 to 9, cpu fp32")
+    assert metrics["class_agreement"]["drawn"]["steps"] == 2 and metrics["class_agreement"]["n"] == 10
 
 
 def test_the_fid_goes_through_pytorch_fid(run, inception_weights, tmp_path, monkeypatch):
@@ -345,8 +349,8 @@ def test_a_compiled_network_draws_the_same_pictures_and_says_so(all_checkpoints,
     folder = all_checkpoints / "attention_unet"
     eager, compiled = (load_generator(folder, "cpu", compile=compile) for compile in (False, True))
     draw = Draw.of(eager, steps=2)
-    assert drawn.computed_on(draw.identity(eager)) == "cpu fp32"
-    assert drawn.computed_on(draw.identity(compiled)) == "cpu fp32 compiled"
+    assert computed_on(draw.identity(eager)) == "cpu fp32"
+    assert computed_on(draw.identity(compiled)) == "cpu fp32 compiled"
     assert draw.name(eager) != draw.name(compiled)
     for _ in range(2):
         one, other = (g.sample(["cat", "dog"], steps=2, seeds=[3, 4]).astype(int) for g in (eager, compiled))

@@ -20,10 +20,11 @@ from diffdemo.errors import RequestError, TrainingError
 from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.records.files import SHARDS
+from diffdemo.records.measured import record
 from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw
 from train.evaluate.inception import Inception
 from train.evaluate.judge import LEAST, Judge
-from train.evaluate.report import RESULT, compare, described, how_drawn, table
+from train.evaluate.report import RESULT, compare, table
 from train.flags import run_app
 from train.loop.resume import locked
 from train.loop.run import load_splits
@@ -62,21 +63,11 @@ def install(result: dict, folder: Path) -> None:
     info = read_info(folder)
     if info.weights != result["drawn"]["weights"]:
         raise TrainingError(f"{folder} holds other weights than those that were evaluated; evaluate it again.")
-    measured = {name: _record(name, result) for name in INSTALLED if result["figures"][name] is not None}
+    measured = {name: record(name, result) for name in INSTALLED if result["figures"][name] is not None}
     if result["inception"] and not result["inception"]["standard"]:
         del measured["fid"]  # what goes by that name is measured with the one network
     write_json(folder / RESULT, result)
     write_info(folder, replace(info, metrics=info.metrics | measured))
-
-
-def _record(name: str, result: dict) -> dict:
-    """A figure that says itself how it was measured."""
-    floor, record = result["floor"], {"value": result["figures"][name]}
-    if floor["n"] == result["n"] and floor["figures"][name] is not None:
-        record["floor"] = floor["figures"][name]
-    extractor = described(result["inception" if name == "fid" else "classifier"])
-    measured = f"n = {result['n']:,} against {described(result['reference'])}; {extractor}"
-    return record | {"measured": measured, "drawn": how_drawn(result)}
 
 
 def load_inception(wanted: bool, weights: Path | None, device: str) -> tuple[Inception | None, dict]:

@@ -155,11 +155,6 @@ class _Counted(Predictor):
         return x_t
 
 
-def computed_on(identity: dict) -> str:
-    """Where and how the network ran, of which the last bits of a picture depend: such as "cpu bf16 compiled"."""
-    return f"{identity['device']} {identity['precision']}{' compiled' * identity['compiled']}"
-
-
 def _path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:05}.npy"
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffdemo.errors import RequestError
-from diffdemo.process.guidance import NO_CLASS, Guidance, parse_interval
 from diffdemo.records.files import EVALUATION as RESULT
+from diffdemo.records.measured import described, seeds, settings
 from diffdemo.records.tables import aligned
-from train.evaluate.draw import computed_on
 
 KEYS = {"n", "drawn", "reference", "classifier", "inception", "missing", "figures", "floor"}
 # What two evaluations must share besides n, and what to do where they do not.
@@ -78,22 +77,7 @@ def title(result: dict) -> str:
     drawn = result["drawn"]
     if "from" in drawn:
         return f"{drawn['from']} {drawn['sha256'][:8]}"
-    return f"{drawn['model']}, {how_drawn(result)}"
-
-
-def how_drawn(result: dict) -> str:
-    """The settings of the sampling, such as "dpmpp, 20 steps (karras), guidance 4, seeds 0 to 1999, cpu bf16"."""
-    drawn = result["drawn"]
-    last = drawn["first_seed"] + result["n"] - 1
-    interval, guide = drawn.get("guidance_interval"), drawn.get("guide", NO_CLASS)
-    guidance = Guidance(drawn["guidance_scale"], parse_interval(interval), guide)
-    settings = f"{drawn['sampler']}, {drawn['steps']} steps ({drawn['spacing']}), {guidance}"
-    return f"{settings}, seeds {drawn['first_seed']} to {last}, {computed_on(drawn)}"
-
-
-def described(part: dict) -> str:
-    """A reference or an extractor: its name and the beginning of its SHA-256."""
-    return f"{part.get('source') or part['name']} {part['sha256'][:8]}"
+    return f"{drawn['model']}, {settings(drawn)}, {seeds(result)}"
 
 
 def _require_alike(paths: tuple[Path, Path], name: str, values: list[str], remedy: str) -> None:

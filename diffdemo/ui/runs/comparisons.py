@@ -78,7 +78,7 @@ def _quality(lanes: Sequence[SamplingRun], checkpoints: Path) -> list[tuple[str,
     of_runs = _rows([_of_such_runs(lane, checkpoints) for lane in lanes])
     figures = [measured(lane.model.info.metrics) for lane in lanes]
     of_checkpoints = _rows([[(figure.title, figure.conditions, figure.text) for figure in own] for own in figures])
-    drawn = [next((figure.settings for figure in own if figure.drawn), "-") for own in figures]
+    drawn = [next((figure.settings for figure in own if figure.settings), "-") for own in figures]
     as_shown = [("*the checkpoint, drawn by*", [plain(how) for how in drawn])] if {*drawn} - {"-"} else []
     return [*of_runs, *as_shown, *of_checkpoints] or [("quality figures", ["-" for _ in lanes])]
 
