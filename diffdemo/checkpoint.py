@@ -44,6 +44,7 @@ SHARD_BYTES = 15 * 2**20 - 2**18
 CONFIG = "config.json"
 GUIDE = "guide"  # folder of a weaker version of the model, a checkpoint of its own: see `diffdemo.process.guidance`
 GUIDE_CONFIG = f"{GUIDE}/{CONFIG}"  # whose hash stands for the guide's: it names those of its weights
+AUTOENCODER, DENOISER = "autoencoder", "denoiser"  # what a checkpoint may have trained
 MAP = "map.safetensors"  # of the latent space, see `diffdemo.latent.map`: no weights, and a checkpoint may lack it
 
 
@@ -65,6 +66,7 @@ class CheckpointInfo:
         files: {file: SHA-256} of the weights, and of the map of the latent space and the guide if there are any.
         encoded_from: {file: SHA-256} of the weights that these were before they were kept in another encoding, which
             may be those that were measured; empty if they never were.
+        trained: the parts that are; of a model of latents first AUTOENCODER alone, later DENOISER too.
         format: one of FORMATS.
     """
 
@@ -78,6 +80,7 @@ class CheckpointInfo:
     metrics: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
     encoded_from: dict = field(default_factory=dict)
+    trained: tuple[str, ...] = (DENOISER,)
     format: int = FORMATS[FP16]
 
     @property
@@ -109,6 +112,11 @@ class CheckpointInfo:
     def has_guide(self) -> bool:
         """Whether a weaker version of the model lies in the checkpoint, to guide it."""
         return GUIDE_CONFIG in self.files
+
+    @property
+    def has_denoiser(self) -> bool:
+        """Whether there is more to it than an autoencoder."""
+        return DENOISER in self.trained
 
     @property
     def weights(self) -> dict[str, str]:
@@ -143,8 +151,9 @@ def write_json(path: Path, content: object) -> None:
 def write_info(folder: Path, info: CheckpointInfo) -> None:
     """Write what `config.json` says; OSError as the system gave it."""
     content = asdict(info)
-    if not info.encoded_from:  # format 1 as it always was, for readers that know nothing else
-        del content["encoded_from"]
+    for name, usual in (("encoded_from", {}), ("trained", (DENOISER,))):
+        if content.get(name) == usual:  # format 1 as it always was, for readers that know nothing else
+            del content[name]
     write_json(folder / CONFIG, content)
 
 
@@ -210,11 +219,22 @@ def read_config(folder: Path) -> dict:
     return content
 
 
+def trained_parts(content: Mapping) -> tuple[str, ...]:
+    """Which parts of a model are trained, from what its `config.json` says, which may be older than `trained`."""
+    if "trained" in content:
+        return tuple(content["trained"])
+    training = content.get("training")
+    known = training if isinstance(training, dict) else {}
+    if known.get("images_seen") == 0:
+        return (AUTOENCODER,)
+    return (AUTOENCODER, DENOISER) if AUTOENCODER in known else (DENOISER,)
+
+
 def read_info(folder: Path) -> CheckpointInfo:
     """Read a checkpoint's description without its weights; CheckpointError if it is none."""
     content, path = read_config(folder), Path(folder) / CONFIG
     try:
-        info = CheckpointInfo(**{**content, "classes": tuple(content["classes"])})
+        info = CheckpointInfo(**{**content, "classes": tuple(content["classes"]), "trained": trained_parts(content)})
         info.spec.config_type(**info.model)
         info.build_diffusion()
         _check_parts(info)
@@ -238,6 +258,8 @@ def _check_parts(info: CheckpointInfo) -> None:
         raise ValueError("parameters is no whole number")
     if not all(isinstance(name, str) for name in info.classes):
         raise ValueError("classes are not all names")
+    for part in info.trained:
+        validate.choice("trained part", part, (AUTOENCODER, DENOISER))
     validate.choice("sampler", info.defaults["sampler"], list(SAMPLERS))
     validate.steps(info.defaults["steps"], info.build_diffusion().schedule.steps)
     validate.choice("spacing", info.spacing, SPACINGS)

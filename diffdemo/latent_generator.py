@@ -31,7 +31,7 @@ class LatentGenerator(Generator):
 
     def require_denoiser(self) -> None:
         """Raise CheckpointError if only the autoencoder of this checkpoint is trained."""
-        if self.info.training.get("images_seen") == 0:
+        if not self.info.has_denoiser:
             raise CheckpointError(
                 "Only the autoencoder of this checkpoint is trained; train its denoiser with python -m train.latent."
             )

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from diffdemo.checkpoint import CONFIG, read_info, write_json
-from diffdemo.errors import CheckpointError, DiffdemoError, Interrupted, TrainingError
+from diffdemo.checkpoint import CONFIG, write_json
+from diffdemo.errors import DiffdemoError, Interrupted, RequestError, TrainingError
 from diffdemo.records.files import PLAN, RUN
+from diffdemo.records.run_folder import Record
 from diffdemo.records.tables import aligned
 from train.flags import flag, run_command
 from train.install import install
@@ -119,7 +120,7 @@ def main(options: Options, given: set[str]) -> None:
 def _train(part: Part, options: Options, plan: Plan, interrupted: Callable[[], bool]) -> None:
     """Run one part's script to its end, whatever that is."""
     out = options.out / part.name
-    trained = _trained_minutes(out) if options.resume else 0.0
+    trained = _training(out).get("minutes") or 0.0 if options.resume else 0.0
     minutes = plan.minutes(part, trained)
     if part.needs and not (options.out / part.needs / CONFIG).exists():
         plan.close(part, f"needs {part.needs}", 0.0, 0.0)
@@ -182,17 +183,12 @@ def _command(part: Part, options: Options, minutes: float) -> list[str]:
     return [*command, "--size", options.size]
 
 
-def _trained_minutes(folder: Path) -> float:
-    try:
-        return _training(folder).get("minutes") or 0.0
-    except CheckpointError:
-        return 0.0
-
-
 def _training(folder: Path) -> dict:
-    """What a run's checkpoint says of its training; while a denoiser has had none, of the autoencoder's."""
-    training = read_info(folder).training
-    return training if training.get("images_seen") else training.get("autoencoder", training)
+    """What a run's checkpoint says of its training; nothing of one that is not there or damaged."""
+    try:
+        return Record(folder.name, folder).reached()
+    except RequestError:
+        return {}
 
 
 def _table(parts: Sequence[Part], out: Path, outcomes: dict[str, dict]) -> str:
@@ -200,12 +196,7 @@ def _table(parts: Sequence[Part], out: Path, outcomes: dict[str, dict]) -> str:
     rows = [("part", "outcome", "images", "minutes", "images/s", "loss", "validation", "folder")]
     for part in parts:
         folder = out / part.name
-        try:
-            training = _training(folder)
-        except CheckpointError:
-            rows.append((part.name, outcomes[part.name]["outcome"], *["-"] * 5, str(folder)))
-            continue
-        figures = map(training.get, ("images_seen", "minutes", "images_per_second", "loss", "val_loss"))
+        figures = map(_training(folder).get, ("images_seen", "minutes", "images_per_second", "loss", "val_loss"))
         cells = ("-" if value is None else f"{value:,}" for value in figures)
         rows.append((part.name, outcomes[part.name]["outcome"], *cells, str(folder)))
     return aligned(rows)

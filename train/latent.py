@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diffdemo import figures
-from diffdemo.checkpoint import CheckpointInfo, load_network, read_info
+from diffdemo.checkpoint import AUTOENCODER, DENOISER, CheckpointInfo, load_network, read_info
 from diffdemo.data import Dataset
 from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
@@ -84,7 +84,8 @@ class LatentTask(DenoisingTask):
 
     def info(self, training: dict) -> CheckpointInfo:
         """The description of the whole model; how its autoencoder was trained stands apart."""
-        return super().info(training | {"autoencoder": self.autoencoder})
+        info = super().info(training | {"autoencoder": self.autoencoder})
+        return replace(info, trained=(AUTOENCODER, DENOISER))
 
 
 def _read(folder: Path) -> CheckpointInfo:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffdemo.checkpoint import CONFIG
+from diffdemo.checkpoint import CONFIG, DENOISER, trained_parts
 from diffdemo.errors import RequestError
 from diffdemo.records.commands import commands
 from diffdemo.records.files import EPOCH, GRIDS, HISTORY, IMAGES, LAST, RUN, SAMPLES, STRIP, TABLES
@@ -111,14 +111,15 @@ class Record:
         training, *others = (content.get(name, {}) for name in ("training", "metrics", "files", "encoded_from"))
         if not all(isinstance(part, dict) for part in (training, *others)):
             raise _foreign(self.folder / CONFIG)
-        if not isinstance(training.get("autoencoder", {}), dict):
+        if not isinstance(training.get("autoencoder", {}), dict) or not isinstance(content.get("trained", []), list):
             raise _foreign(self.folder / CONFIG)
         return content
 
     def reached(self) -> dict:
         """Of `description`, how far the training came: of an autoencoder alone that is a part of its latent model's."""
-        training = self.description().get("training", {})
-        return training if training.get("images_seen") else training.get("autoencoder", training)
+        content = self.description()
+        training = content.get("training", {})
+        return training if DENOISER in trained_parts(content) else training.get("autoencoder", training)
 
     def history(self) -> dict[str, np.ndarray]:
         """See `history_columns`."""

@@ -84,6 +84,8 @@ def test_a_description_that_was_edited_does_not_fit_its_weights(folder, part):
         ({"files": [WEIGHTS]}, "files is no object"),
         ({"training": "long"}, "training is no object"),
         ({"metrics": 3}, "metrics is no object"),
+        ({"trained": 3}, "int"),
+        ({"trained": ["classifier"]}, "There is no trained part 'classifier'"),
         ({"defaults": {"sampler": "ddim", "steps": 5}}, "defaults has no guidance_scale"),
         ({"defaults": {"sampler": "ddim", "steps": 5, "guidance_scale": 1, "spacing": "odd"}}, "trailing, karras"),
         ({"surprise": 1}, "surprise"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from sentences import refused
 
 import diffdemo
+from diffdemo.checkpoint import load_weights, read_info, save_checkpoint
 from diffdemo.data.pixels import to_pixels
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.generator import BATCH
@@ -62,16 +64,24 @@ def test_a_sample_decodes_the_last_latent(model):
     np.testing.assert_array_equal(model.sample("cat", steps=3, seeds=[4, 5]), model.decode(last.x_prev.numpy()))
 
 
-def test_an_untrained_denoiser_is_refused_and_its_autoencoder_works(all_checkpoints, tmp_path, pictures):
+@pytest.mark.parametrize("said", [{"trained": ["autoencoder"]}, {"training": {"images_seen": 0}}], ids=["now", "once"])
+def test_an_untrained_denoiser_is_refused_and_its_autoencoder_works(all_checkpoints, tmp_path, pictures, said):
     folder = tmp_path / "autoencoder"
     shutil.copytree(all_checkpoints / "latent_diffusion", folder)
     config = json.loads((folder / "config.json").read_text())
-    config["training"] = {"images_seen": 0}
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config | said))
     model = diffdemo.load(str(folder), device="cpu")
     assert model.reconstruct(pictures).shape == pictures.shape
     with refused(CheckpointError, "train its denoiser with python -m train.latent"):
         model.sample("cat", steps=1)
+
+
+def test_a_denoiser_that_has_seen_no_picture_in_its_own_run_may_be_trained_all_the_same(all_checkpoints, tmp_path):
+    info = read_info(all_checkpoints / "latent_diffusion")
+    both = replace(info, trained=("autoencoder", "denoiser"), training={"images_seen": 0, "started_from": {}})
+    save_checkpoint(tmp_path, both, load_weights(all_checkpoints / "latent_diffusion", info))
+    assert diffdemo.load(str(tmp_path), device="cpu").sample("cat", steps=1).shape == (1, 32, 32, 3)
+    assert "trained" not in json.loads((all_checkpoints / "latent_diffusion" / "config.json").read_text())
 
 
 def test_a_model_of_pixels_has_no_autoencoder(all_checkpoints, pictures):

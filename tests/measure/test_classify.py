@@ -196,7 +196,7 @@ def test_a_model_without_classes_is_refused_with_a_sentence(load):
 
 def test_an_autoencoder_alone_is_refused(load):
     model = load("latent_diffusion")
-    untrained = generator_for(model.network, replace(model.info, training={"images_seen": 0}), "cpu")
+    untrained = generator_for(model.network, replace(model.info, trained=("autoencoder",)), "cpu")
     with refused(CheckpointError, "Only the autoencoder of this checkpoint is trained"):
         refine(untrained, PICTURES)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from diffdemo import figures
 from diffdemo.checkpoint import (
+    AUTOENCODER,
     CONFIG,
     CheckpointInfo,
     load_network,
@@ -104,6 +105,7 @@ def describe(network: LatentDiffusion, classes: tuple[str, ...], training: dict)
         parameters=parameter_count(network),
         defaults={"sampler": "ddim", "steps": 50, "guidance_scale": 1.0},
         training=training,
+        trained=(AUTOENCODER,),
     )
 
 
@@ -113,7 +115,7 @@ def finish(folder: Path, train_data: Dataset, test_data: Dataset, device: torch.
     Latents of an autoencoder that has no trained denoiser yet are standardised here; a trained one has its own.
     """
     network, info = load_network(folder)
-    if not info.training["images_seen"]:
+    if not info.has_denoiser:
         network.to(device).standardise(raw_latents(network, train_data))
         save_checkpoint(folder, info, network.state_dict())
         network, info = load_network(folder)  # in half precision, as everyone will get it
