@@ -242,8 +242,8 @@ def test_without_space_the_run_goes_on_keeps_the_last_state_and_says_so_at_the_e
         run.run()
     assert run.images_seen == 400
     assert "Not saved" in capsys.readouterr().err
-    _, facts = load_state(tmp_path)
-    assert 0 < facts["step"] <= 20
+    state = load_state(tmp_path)
+    assert 0 < state["step"] <= 20
     assert not list(tmp_path.glob(".*"))
 
 

@@ -150,13 +150,13 @@ def test_training_state_survives_the_disk_bit_for_bit(tmp_path: Path):
         network(torch.randn(2, 3, 8, 8)).square().sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-    save_state(tmp_path, {"network": network.state_dict(), "optimizer": optimizer_tensors(optimizer)}, {"step": 3})
+    save_state(tmp_path, {"network": network.state_dict(), "optimizer": optimizer_tensors(optimizer), "step": 3})
 
-    groups, facts = load_state(tmp_path)
-    assert facts == {"step": 3}
+    state = load_state(tmp_path)
+    assert state.keys() == {"network", "optimizer", "step"} and state["step"] == 3
     twin, twin_optimizer = build()
-    twin.load_state_dict(groups["network"])
-    restore_optimizer(twin_optimizer, groups["optimizer"])
+    twin.load_state_dict(state["network"])
+    restore_optimizer(twin_optimizer, state["optimizer"])
     for net, opt in ((network, optimizer), (twin, twin_optimizer)):
         net(torch.ones(1, 3, 8, 8)).sum().backward()
         opt.step()
@@ -167,7 +167,7 @@ def test_training_state_survives_the_disk_bit_for_bit(tmp_path: Path):
 def test_damaged_or_missing_state_is_a_sentence(tmp_path: Path):
     with pytest.raises(TrainingError, match="no run to resume"):
         load_state(tmp_path)
-    save_state(tmp_path, {"a": {"b": torch.zeros(1000)}}, {})
+    save_state(tmp_path, {"a": {"b": torch.zeros(1000)}})
     whole = (tmp_path / "state.safetensors").read_bytes()
     (tmp_path / "state.safetensors").write_bytes(whole[:500])
     with pytest.raises(TrainingError, match="is damaged"):

@@ -7,13 +7,14 @@ several (see `train.loop.distributed`).
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
 from diffdemo.data import Dataset
 from diffdemo.device import autocast, choose_precision, hardware_name, peak_memory
-from diffdemo.errors import DiffdemoError, Interrupted
+from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
 from diffdemo.records.files import HISTORY, LAST, SNAPSHOTS, at_epoch, at_images
 from train.loop.averages import MovingAverage
 from train.loop.distributed import ALONE, Group
@@ -23,11 +24,13 @@ from train.loop.interrupt import interruptible
 from train.loop.progress import Progress
 from train.loop.randomness import DataOrder, derive_seed, generator
 from train.loop.settings import Settings
-from train.loop.state import restore_run, save_run
+from train.loop.state import load_state, optimizer_tensors, restore_optimizer, save_state
 from train.loop.task import Task
 
 STEPS_PER_ROW = 50
 STEPS_PER_CHECK = 10
+# Numbers of a trainer that go on counting.
+COUNTERS = ("step", "images_seen", "seconds", "waiting", "best_val_loss")
 
 
 class Trainer:
@@ -83,7 +86,47 @@ class Trainer:
         self.best_val_loss = float("inf")
         self.meter = Meter(device)
         if resume:
-            restore_run(self)
+            self.load_state_dict(load_state(settings.out))
+
+    def state_dict(self) -> dict:
+        """Everything that decides how the run goes on: groups of tensors by name, and what JSON can hold."""
+        return {name: getattr(self, name) for name in COUNTERS} | {
+            "network": self.task.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "slow": self.slow.state_dict() if self.slow else {},
+            "optimizer": optimizer_tensors(self.optimizer),
+            "loop": self.meter.tensors,
+            "scaler": self.scaler.state_dict(),
+            "rows": [asdict(row) for row in self.meter.rows],
+            "processes": self.group.size,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            TrainingError: it is of another network or number of processes.
+        """
+        folder, processes = self.settings.out, state.get("processes", 1)
+        if processes != self.group.size:
+            how = f"with torchrun --nproc-per-node={processes}" if processes > 1 else "without torchrun"
+            raise TrainingError(
+                f"{folder} holds a run of {processes} processes, which decide its batches, and this is "
+                f"{self.group.size}; resume it {how}."
+            )
+        try:
+            self.task.network.load_state_dict(state["network"])
+            self.averaged.load_state_dict(state["averaged"])
+            if self.slow:
+                self.slow.load_state_dict(state["slow"])
+            restore_optimizer(self.optimizer, state.get("optimizer", {}))
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise TrainingError(f"{folder} holds a run of another network; resume with its flags.") from error
+        self.meter.restore(state["loop"], state["rows"])
+        if state["scaler"]:  # of a run in fp16; any other begins with a fresh one
+            self.scaler.load_state_dict(state["scaler"])
+        for name in COUNTERS:
+            setattr(self, name, state[name])
 
     def run(self) -> None:
         """Train to the end of the budget; an interruption saves the run first.
@@ -239,7 +282,7 @@ class Trainer:
             return
         settings = self.settings
         write_history(settings.out / HISTORY, self.meter.rows)
-        save_run(self)
+        save_state(settings.out, self.state_dict())
         self.task.save_checkpoint(settings.out, self.shipped.module.state_dict(), self._training())
         self._saved = time.monotonic()
 
