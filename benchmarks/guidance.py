@@ -51,7 +51,7 @@ def main(
     folder = catalog.find(model, CHECKPOINTS)
     generator = load_generator(folder, "auto", precision, compile_network)
     draws = [Draw.of(generator, seed, **settings_in(way)) for way in ways]
-    judge = Judge(data, load_splits(data, generator.info), "train", load_classifier(), None)
+    judge = Judge(data, load_splits(data, generator.classes), "train", load_classifier(), None)
     floor = judge.floor(count)["figures"]
     table = Table(out, ("model", *COLUMNS))
     with locked(samples / f"guidance-{generator.key}"):

@@ -22,7 +22,7 @@ from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
 from train.loop.resume import locked
-from train.loop.run import RunOptions, begin, train
+from train.loop.run import RunOptions, resolve, set_up_process, train
 from train.loop.task import Task
 from train.tasks.augment import shifted
 from train.tasks.latents import KEY, describe, draw_autoencoder, finish, skip
@@ -237,7 +237,8 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     with locked(settings.out):
         if skip(settings.out, options):
             return
-        options, settings = begin(options, settings, given, reference_recipe("autoencoder", options))
+        options, settings = resolve(options, settings, given, reference_recipe("autoencoder", options))
+        group = set_up_process(options)
         if (fixed := sorted(given & FIXED_BY_WEIGHTS)) and options.init_from and not options.resume:
             raise TrainingError(
                 f"--{fixed[0].replace('_', '-')} is decided by the weights in {options.init_from}; leave it out."
@@ -256,7 +257,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         task = AutoencoderTask(whole, classes, options, shown, perceptual)
         if options.init_from:
             task.started_from = read_info(Path(options.init_from)).training["autoencoder"]
-        train(task, options, settings, (with_others(everything[0], classes, options.oversample), test_data))
+        train(task, options, settings, (with_others(everything[0], classes, options.oversample), test_data), group)
         finish(settings.out, train_data, test_data, choose_device(options.device))
         draw_autoencoder(settings.out, options.data)
     print(f"The autoencoder lies in {settings.out}. To train a denoiser of its latents:")

@@ -17,7 +17,7 @@ from diffdemo.records.files import CONFUSION, HISTORY, LOSS
 from train.flags import flag, run_command, whole_numbers
 from train.loop import settings as shared
 from train.loop.resume import locked
-from train.loop.run import RunOptions, begin, train
+from train.loop.run import RunOptions, resolve, set_up_process, train
 from train.loop.task import Task
 from train.tasks.augment import shifted
 
@@ -109,7 +109,8 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
 
         python -m train.classifier --threads 1 --compile --out runs/classifier
     """
-    options, settings = begin(options, settings, given, {})
+    options, settings = resolve(options, settings, given, {})
+    group = set_up_process(options)
     channels = whole_numbers("--channels", options.channels)
     train_data, test_data = (load_dataset(options.data, split) for split in ("train", "test"))
     torch.manual_seed(settings.seed)
@@ -118,7 +119,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         task = ClassifierTask(network, train_data.classes, options, test_data)
         pictures = torch.from_numpy(train_data.images[:WHITENING_IMAGES]).permute(0, 3, 1, 2)
         network.whiten(Task.prepare(task, pictures, torch.Generator(), False))
-        train(task, options, settings, (train_data, test_data))
+        train(task, options, settings, (train_data, test_data), group)
         accuracy = finish(settings.out, test_data)
     print(f"Right about {accuracy:.2%} of {len(test_data):,} test pictures; the checkpoint lies in {settings.out}.")
     print(f"To measure with it: python -m train.install {settings.out}")

@@ -248,7 +248,7 @@ def main(
         curves[OVER_TRAINING] = [Point(*snapshot, draw()) for snapshot in snapshots(folder)]
     if not curves:
         raise RequestError("There is no curve to measure; name --steps, or --guidance for a model with classes.")
-    judge = Judge(data, load_splits(data, generator.info), reference, load_classifier(classifier, device), None)
+    judge = Judge(data, load_splits(data, generator.classes), reference, load_classifier(classifier, device), None)
     floor = judge.floor(count)
     if floor["n"] != count:
         raise RequestError(

@@ -18,7 +18,7 @@ from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
 from train.loop.resume import locked
-from train.loop.run import begin, load_splits, train
+from train.loop.run import load_splits, resolve, set_up_process, train
 from train.tasks.denoising import FIXED_BY_WEIGHTS, DenoisingTask, DiffusionOptions, how_to_sample, make_task
 from train.tasks.latents import KEY, LatentDataset, draw_autoencoder, finish, latent_dataset, raw_latents, skip
 from train.tasks.recipes import reference_recipe
@@ -145,14 +145,15 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     with locked(settings.out):
         if skip(settings.out, options):
             return
-        options, settings = begin(options, settings, given, reference_recipe(KEY, options))
+        options, settings = resolve(options, settings, given, reference_recipe(KEY, options))
+        group = set_up_process(options)
         chosen = replace(options, autoencoder=_autoencoder(options, settings.out, given))
         chosen.network_settings()  # a wrong width or folder is said before any data is read
-        splits, device = load_splits(options.data, spec(KEY)), choose_device(options.device)
+        splits, device = load_splits(options.data, spec(KEY).classes), choose_device(options.device)
         torch.manual_seed(settings.seed)
         task = _task(chosen, splits[0].classes, given)
         latents = _latents(task.network.eval().to(device), splits, options, settings.seed)
-        train(task, options, settings, latents)
+        train(task, options, settings, latents, group)
         finish(settings.out, *splits, device)
         draw_autoencoder(settings.out, options.data)
         draw_samples_and_paths(settings.out, options.data)

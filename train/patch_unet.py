@@ -12,7 +12,7 @@ from diffdemo.records.files import EPOCH, EPOCHS, SAMPLES
 from diffdemo.registry import spec
 from train.flags import flag, run_command
 from train.loop.resume import locked
-from train.loop.run import begin, load_splits, train
+from train.loop.run import load_splits, resolve, set_up_process, train
 from train.loop.settings import Settings
 from train.tasks.denoising import DenoisingTask, DiffusionOptions, how_to_sample, make_task
 from train.tasks.recipes import reference_recipe
@@ -116,12 +116,13 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
 
     Data with other classes than cats and dogs is taken as it is.
     """
-    options, settings = begin(options, settings, given, reference_recipe(KEY, options))
-    data = load_splits(options.data, spec(KEY))
+    options, settings = resolve(options, settings, given, reference_recipe(KEY, options))
+    group = set_up_process(options)
+    data = load_splits(options.data, spec(KEY).classes)
     torch.manual_seed(settings.seed)
     with locked(settings.out):
         task = make_task(KEY, options, data[0].classes, given, PatchTask)
-        network = train(task, options, settings, data)
+        network = train(task, options, settings, data, group)
         draw_summary(settings.out, network, task.info({}), data[1])
     print(how_to_sample(settings.out, task))
 

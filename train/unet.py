@@ -12,7 +12,7 @@ from diffdemo.models.unet import UNetConfig
 from diffdemo.registry import SPECS, spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop.resume import locked
-from train.loop.run import begin, load_splits, train
+from train.loop.run import load_splits, resolve, set_up_process, train
 from train.loop.settings import Settings
 from train.tasks.denoising import FIXED_BY_WEIGHTS, DiffusionOptions, how_to_sample, make_task
 from train.tasks.recipes import reference_recipe
@@ -57,17 +57,18 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
 
         python -m train.unet --model attention_unet --max-minutes 15 --compile --out runs/attention
     """
-    options, settings = begin(options, settings, given, reference_recipe(options.model, options))
+    options, settings = resolve(options, settings, given, reference_recipe(options.model, options))
+    group = set_up_process(options)
     if options.init_from and "model" not in given:
         options = replace(options, model=read_info(Path(options.init_from)).key)
     if options.model not in MODELS:
         raise TrainingError(f"train.unet does not train {options.model}; choose one of: {', '.join(MODELS)}.")
     options.network_settings()  # a wrong width is said before any data is read
-    data = load_splits(options.data, spec(options.model))
+    data = load_splits(options.data, spec(options.model).classes)
     torch.manual_seed(settings.seed)
     with locked(settings.out):
         task = make_task(options.model, options, data[0].classes, given)
-        network = train(task, options, settings, data)
+        network = train(task, options, settings, data, group)
         draw_summary(settings.out, network, task.info({}), data[1])
     print(how_to_sample(settings.out, task))
 

@@ -14,9 +14,9 @@ from torch import nn
 from diffdemo.data import Dataset
 from diffdemo.errors import Interrupted
 from train.loop import run
-from train.loop.distributed import join
+from train.loop.distributed import Group, join
 from train.loop.resume import locked
-from train.loop.run import RunOptions, begin
+from train.loop.run import RunOptions, resolve, set_up_process
 from train.loop.settings import Settings
 from train.loop.task import Task
 from train.loop.trainer import Trainer
@@ -84,11 +84,12 @@ class Killed(Trainer):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def script(out: Path, resume: bool) -> None:
-    """What a training script does, in `out`."""
-    options, chosen = begin(RunOptions(device="cpu", resume=resume), settings(out), set(), {})
+def script(out: Path, resume: bool, group: Group | None = None) -> None:
+    """What a training script does, in `out`; the processes may have met already."""
+    options, chosen = resolve(RunOptions(device="cpu", resume=resume), settings(out), set(), {})
+    group = group or set_up_process(options)
     with locked(out):
-        run.train(new_task(resume), options, chosen, (forty_pictures(), forty_pictures()))
+        run.train(new_task(resume), options, chosen, (forty_pictures(), forty_pictures()), group)
 
 
 def new_task(resumed: bool = False) -> MirrorTask:
@@ -107,10 +108,10 @@ def main(folder: Path) -> None:
 
     run.Trainer = Killed
     try:
-        script(folder / "killed", resume=False)
+        script(folder / "killed", resume=False, group=group)
     except Interrupted as interrupted:
         assert "after 160 images" in str(interrupted)
-        script(folder / "killed", resume=True)
+        script(folder / "killed", resume=True, group=group)
 
 
 if __name__ == "__main__":

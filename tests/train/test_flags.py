@@ -23,7 +23,7 @@ from diffdemo.models.classifier import ClassifierConfig
 from diffdemo.registry import spec
 from train.flags import run_command, whole_numbers
 from train.loop.resume import remember, settings_of
-from train.loop.run import begin, with_recipe
+from train.loop.run import resolve, with_recipe
 from train.tasks.recipes import REFERENCE
 
 SCRIPTS = ("unet", "patch_unet", "latent", "autoencoder", "classifier", "all")
@@ -348,9 +348,9 @@ def test_two_ends_of_a_run_are_one_too_many(tmp_path, resume):
     standard = [f"--out={tmp_path}", "--device=cpu", *resume]
     (options, settings), named = command_line("unet", *standard, "--images=80", "--epochs=3")
     with pytest.raises(DiffdemoError, match="--images and --epochs both say when the run ends; name one of them"):
-        begin(options, settings, named, {})
+        resolve(options, settings, named, {})
     (options, settings), named = command_line("unet", *standard, "--images=80", "--epochs=0")
-    options, settings = begin(options, settings, named, REFERENCE["simple_unet"])
+    options, settings = resolve(options, settings, named, REFERENCE["simple_unet"])
     assert (options.epochs, settings.images) == (0, 80)
 
 

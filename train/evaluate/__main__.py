@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated
 
 import numpy as np
@@ -200,7 +199,7 @@ def main(
         drawn = draw.identity(generator) | {"nfe": draw.evaluations(generator)}
         names, kept = draw.class_names(generator, count), generator.classes
         out = out or RUNS / draw.name(generator)
-    splits = load_splits(data, SimpleNamespace(classes=kept))
+    splits = load_splits(data, kept)
     looking = load_classifier(classifier, device)
     inception, missing = load_inception(fid, inception_weights, device)
     with locked(out):

@@ -101,7 +101,7 @@ def is_first() -> bool:
 
 
 def join(device: torch.device) -> Group:
-    """Meet the other processes that torchrun started, if it did; "cuda" means a GPU for each from then on.
+    """Meet the other processes that torchrun started, if it did, once; "cuda" means a GPU for each from then on.
 
     Raises:
         TrainingError: the device cannot be shared out; RequestError: there are fewer GPUs than processes.
@@ -110,9 +110,8 @@ def join(device: torch.device) -> Group:
         return ALONE
     if device.type not in ("cpu", "cuda") or device.index is not None:
         raise TrainingError(f"Several processes train with --device cuda or cpu, not {device}.")
-    if not dist.is_initialized():
-        if device.type == "cuda":
-            torch.cuda.set_device(choose_device(f"cuda:{os.environ['LOCAL_RANK']}"))
-        # gloo on the CPU in any case: what processes agree on between steps must not wait for a GPU
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        torch.cuda.set_device(choose_device(f"cuda:{os.environ['LOCAL_RANK']}"))
+    # gloo on the CPU in any case: what processes agree on between steps must not wait for a GPU
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return Group(dist.get_rank(), dist.get_world_size())

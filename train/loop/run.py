@@ -1,5 +1,6 @@
 """From a script's flags to a trained network: what every training script does around its own model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,8 @@ from diffdemo.checkpoint import parameter_count
 from diffdemo.data import Dataset, load_dataset
 from diffdemo.device import choose_device, peak_memory
 from diffdemo.errors import TrainingError
-from diffdemo.registry import ModelSpec
 from train.flags import flag
-from train.loop.distributed import join
+from train.loop.distributed import ALONE, Group, join
 from train.loop.resume import remember, settings_of
 from train.loop.settings import Settings
 from train.loop.speed import describe
@@ -37,25 +37,30 @@ class RunOptions:
                 raise TrainingError(f"--{name} must be 0 or more, not {getattr(self, name)}.")
 
 
-def begin(options: Any, settings: Settings, given: set[str], recipe: dict[str, object]) -> tuple[Any, Settings]:
+def resolve(options: Any, settings: Settings, given: set[str], recipe: dict[str, object]) -> tuple[Any, Settings]:
     """The settings to train with: the run's own if it is resumed, else the recipe's where no flag was named.
 
     Raises:
-        TrainingError: the folder cannot be resumed, or would be overwritten, or two flags contradict each other;
-            RequestError: there is no such device.
+        TrainingError: the folder cannot be resumed, or would be overwritten, or two flags contradict each other.
     """
     if options.epochs and {"images", "epochs"} <= given:
         raise TrainingError("--images and --epochs both say when the run ends; name one of them.")
     options, settings = settings_of(options, settings, given)
-    if not options.resume:
-        options, settings = with_recipe(options, settings, given, recipe)
+    return (options, settings) if options.resume else with_recipe(options, settings, given, recipe)
+
+
+def set_up_process(options: RunOptions) -> Group:
+    """Give this process its threads and its device, and let it meet those that train with it; once, before any data.
+
+    Raises:
+        RequestError: there is no such device; TrainingError: it cannot be shared out.
+    """
     if options.threads:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    join(device)  # what is wrong with the device is said before any data is read
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # the batches of a run have one shape
-    return options, settings
+    return join(device)
 
 
 def with_recipe(options: Any, settings: Settings, given: set[str], recipe: dict[str, object]) -> tuple[Any, Settings]:
@@ -69,16 +74,18 @@ def with_recipe(options: Any, settings: Settings, given: set[str], recipe: dict[
     )
 
 
-def load_splits(folder: Path, model: ModelSpec) -> tuple[Dataset, Dataset]:
-    """Training and validation pictures of the classes a model is for, or of all classes where the data has others."""
+def load_splits(folder: Path, classes: Sequence[str]) -> tuple[Dataset, Dataset]:
+    """Training and validation pictures of these classes; of all classes if none is named, or the data has others."""
     splits = load_dataset(folder, "train"), load_dataset(folder, "test")
-    if model.classes and set(model.classes) < set(splits[0].classes):
-        return splits[0].only(model.classes), splits[1].only(model.classes)
+    if classes and set(classes) < set(splits[0].classes):
+        return splits[0].only(classes), splits[1].only(classes)
     return splits
 
 
-def train(task: Task, options: Any, settings: Settings, data: tuple[Dataset, Dataset]) -> nn.Module:
-    """Train to the end of the budget, in a folder that `train.loop.resume.alone` keeps to this process.
+def train(
+    task: Task, options: Any, settings: Settings, data: tuple[Dataset, Dataset], group: Group = ALONE
+) -> nn.Module:
+    """Train to the end of the budget, in a folder that `train.loop.resume.locked` keeps to this process.
 
     Returns the averaged network, in the first process of a `torchrun`; the others end here.
     """
@@ -86,7 +93,6 @@ def train(task: Task, options: Any, settings: Settings, data: tuple[Dataset, Dat
     if options.epochs:
         settings = replace(settings, images=options.epochs * len(train_data))
     device = choose_device(options.device)
-    group = join(device)
     trainer = Trainer(task, settings, train_data, val_data, device, options.resume, group)
     if group.first:
         task.command = remember(options, settings)
