@@ -5,33 +5,30 @@ import io
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import torch
-import typer
 from tqdm import tqdm
 
-from diffdemo import CHECKPOINTS, catalog, validate
+from diffdemo import catalog, validate
 from diffdemo.atomic import write_atomically
 from diffdemo.checkpoint import CONFIG, CheckpointInfo, read_info
-from diffdemo.data import SPLITS
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.figures.plots import save_figure
 from diffdemo.generator import Generator
-from diffdemo.loading import exchange_weights, load_generator
+from diffdemo.loading import exchange_weights
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.samplers import SAMPLERS
 from diffdemo.records.files import SHARDS, SNAPSHOTS, TABLES, graph_of
 from diffdemo.records.measured import computed_on
 from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, shared_settings, weights_of
-from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw
+from train.evaluate.draw import Draw
 from train.evaluate.judge import LEAST, Judge
-from train.flags import run_app
+from train.evaluate.options import MeasuringOptions
+from train.flags import flag, run_command
 from train.loop.resume import locked
 from train.loop.run import load_splits
 
@@ -193,34 +190,25 @@ def entries(flag: str, text: str) -> list[str]:
     return parts
 
 
-def main(
-    model: Annotated[str, typer.Option(metavar="KEY|FOLDER", help="Whose samples to measure.")],
-    count: Annotated[int, typer.Option("-n", metavar="N", help="Pictures a row.")] = 1000,
-    steps: Annotated[str, typer.Option(help="Numbers of denoising steps; none for no such curve.")] = STEPS,
-    samplers: Annotated[str, typer.Option(help="Samplers of the curves over steps.")] = ",".join(SAMPLERS),
-    guidance: Annotated[str, typer.Option(help="Guidance scales; none for no such curve.")] = GUIDANCE,
-    training: Annotated[
-        bool, typer.Option(help=f"The curve over training, if the folder holds a run's {SNAPSHOTS}.")
-    ] = True,
-    guidance_interval: Annotated[str | None, typer.Option(help=INTERVAL_HELP)] = None,
-    guide: Annotated[str | None, typer.Option(help=GUIDE_HELP)] = None,
-    spacing: Annotated[
-        str | None, typer.Option(help="Of the steps: trailing or karras.  [default: the model's]")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the first picture; picture k has this seed + k.")] = 0,
-    reference: Annotated[str, typer.Option(help="What to measure against: train or test pictures.")] = "train",
-    classifier: Annotated[
-        Path | None, typer.Option(help="Folder of the classifier's checkpoint.  [default: the shipped one]")
-    ] = None,
-    data: Annotated[Path, typer.Option(help="Data folder, as in every training script.")] = Path("data"),
-    checkpoints: Annotated[Path, typer.Option(help="Folder with a checkpoint folder for each model.")] = CHECKPOINTS,
-    out: Annotated[Path | None, typer.Option(help="Folder for the curves.  [default: the checkpoint's own]")] = None,
-    samples: Annotated[Path, typer.Option(help="Folder for the samples.")] = Path("runs/evaluate"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Of the sampling: fp32, bf16 or fp16.")] = "fp32",
-    compile_network: Annotated[bool, typer.Option("--compile", help=COMPILE)] = False,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 is all of them.")] = 0,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options(MeasuringOptions):
+    """What only curves have."""
+
+    model: str = flag(MISSING, "Whose samples to measure.", metavar="KEY|FOLDER")
+    count: int = flag(1000, "Pictures a row.", names=("-n",), metavar="N")
+    steps: str = flag(STEPS, "Numbers of denoising steps; none for no such curve.", may_be_empty=True)
+    samplers: str = flag(",".join(SAMPLERS), "Samplers of the curves over steps.", may_be_empty=True)
+    guidance: str = flag(GUIDANCE, "Guidance scales; none for no such curve.", may_be_empty=True)
+    training: bool = flag(True, f"The curve over training, if the folder holds a run's {SNAPSHOTS}.")
+    out: Path | None = flag(None, "Folder for the curves.", "the checkpoint's own")
+    samples: Path = flag(Path("runs/evaluate"), "Folder for the samples.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        validate.whole_number("-n", self.count, LEAST, 50_000)
+
+
+def main(options: Options, given: set[str]) -> None:
     """Measure a model at many step counts with every sampler, at several guidances, and over training, and draw that.
 
     The curve over training needs the checkpoints that a run with --snapshot-every-images keeps on the way. Each row is
@@ -229,45 +217,42 @@ def main(
 
         python -m train.curves --model attention_unet -n 500 --steps 2,5,10,20 --samplers ddim,dpmpp --compile
     """
-    validate.choice("reference", reference, SPLITS)
-    validate.whole_number("-n", count, LEAST, 50_000)
-    if threads:
-        torch.set_num_threads(threads)
-    folder = catalog.find(model, checkpoints)
-    generator = load_generator(folder, device, precision, compile_network)
-    asked = {"spacing": spacing, "guidance_interval": guidance_interval, "guide": guide}
-    draw = partial(Draw.of, generator, seed, **asked)
+    options.set_up_process()
+    folder, generator = options.load(options.model)
+    draw = partial(Draw.of, generator, options.seed, **options.sampling())
     draws: dict[str, list[Draw]] = {}  # by the column that curves are over
-    if steps != "none":
-        grid = itertools.product(entries("--samplers", samplers), entries("--steps", steps))
+    if options.steps != "none":
+        grid = itertools.product(entries("--samplers", options.samplers), entries("--steps", options.steps))
         draws["steps"] = [draw(sampler=sampler, steps=number) for sampler, number in grid]
-    if guidance != "none" and (generator.classes or generator.guide):
-        draws["guidance_scale"] = [draw(guidance_scale=scale) for scale in entries("--guidance", guidance)]
+    if options.guidance != "none" and (generator.classes or generator.guide):
+        draws["guidance_scale"] = [draw(guidance_scale=scale) for scale in entries("--guidance", options.guidance)]
     curves = {x: [Point(folder, generator.info, draw) for draw in of_x] for x, of_x in draws.items()}
-    if training and (folder / SNAPSHOTS).is_dir():
+    if options.training and (folder / SNAPSHOTS).is_dir():
         curves[OVER_TRAINING] = [Point(*snapshot, draw()) for snapshot in snapshots(folder)]
     if not curves:
         raise RequestError("There is no curve to measure; name --steps, or --guidance for a model with classes.")
-    judge = Judge(data, load_splits(data, generator.classes), reference, load_classifier(classifier, device), None)
+    count, splits = options.count, load_splits(options.data, generator.classes)
+    looking = load_classifier(options.classifier, options.device)
+    judge = Judge(options.data, splits, options.reference, looking, None)
     floor = judge.floor(count)
     if floor["n"] != count:
         raise RequestError(
             f"There are only {floor['n']:,} real pictures for the floor; choose -n {floor['n']} or less."
         )
     title = f"{generator.key}: {count:,} pictures against {judge.conditions()['reference']['source']}"
-    with locked(samples / f"curves-{generator.key}"):  # not in a checkpoint's folder, which holds no lock
+    with locked(options.samples / f"curves-{generator.key}"):  # not in a checkpoint's folder, which holds no lock
         for x, points in curves.items():
             columns = (x, *COLUMNS) if x == OVER_TRAINING else COLUMNS
-            table = Table((out or folder) / TABLES[x], columns)
+            table = Table((options.out or folder) / TABLES[x], columns)
             for point in tqdm(points, unit="row", desc=table.path.stem):
                 settings = settings_of(point, generator, judge, count)
                 settings = {name: value for name, value in settings.items() if name in columns}
                 if not table.select(settings):
-                    table.add(settings | measure(point, generator, judge, count, floor["figures"], samples))
+                    table.add(settings | measure(point, generator, judge, count, floor["figures"], options.samples))
             alike = table.select({name: settings[name] for name in shared_settings(x)})
             figure = draw_curves(alike, x, table.path.with_name(graph_of(table.path.name)), title)
             print(f"Wrote {table.path} and {figure.name}, which shows {len(alike)} of its rows.")
 
 
 if __name__ == "__main__":
-    run_app(main)
+    run_command(main, Options)

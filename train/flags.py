@@ -16,7 +16,14 @@ from diffdemo.cli.errors import UsageError, exit_code, fail, print_any_name, sen
 from diffdemo.errors import DiffdemoError, TrainingError
 
 
-def flag(default: Any, text: str, unnamed: str = "", may_be_empty: bool = False) -> Any:
+def flag(
+    default: Any,
+    text: str,
+    unnamed: str = "",
+    may_be_empty: bool = False,
+    names: tuple[str, ...] = (),
+    metavar: str | None = None,
+) -> Any:
     """A dataclass field that is a flag too.
 
     None as the default is for what holds nowhere else: 0, "" and False are values that can be named. An empty text is
@@ -27,8 +34,11 @@ def flag(default: Any, text: str, unnamed: str = "", may_be_empty: bool = False)
         text: its explanation.
         unnamed: what holds where it is not named, in words, if the default does not say it.
         may_be_empty: whether an empty text is a value, such as a list of nothing.
+        names: on the command line, if they are others than the field's.
+        metavar: what its value is called in the help.
     """
-    return field(default=default, metadata={"help": text, "unnamed": unnamed, "may_be_empty": may_be_empty})
+    more = {"unnamed": unnamed, "may_be_empty": may_be_empty, "names": names, "metavar": metavar}
+    return field(default=default, metadata={"help": text, **more})
 
 
 def of_size(text: str, may_be_empty: bool = False) -> Any:
@@ -111,12 +121,13 @@ def _module_name() -> str:
 
 
 def _parameter(f: Field) -> inspect.Parameter:
-    name = f"--{f.name.replace('_', '-')}"
-    names = [] if kind(f) is bool else [name]  # typer makes a pair of names of a switch itself
-    refuse = {}
+    names, metavar, refuse = f.metadata["names"], f.metadata["metavar"], {}
+    if not names and kind(f) is not bool:  # typer makes a pair of names of a switch itself
+        names = (f"--{f.name.replace('_', '-')}",)
     if kind(f) in (str, Path) and not f.metadata["may_be_empty"]:
-        refuse = {"parser": _filled(kind(f)), "metavar": f"<{kind(f).__name__.lower()}>"}
-    option = typer.Option(*names, help=f.metadata["help"], show_default=f.metadata["unnamed"] or True, **refuse)
+        refuse, metavar = {"parser": _filled(kind(f))}, metavar or f"<{kind(f).__name__.lower()}>"
+    text, unnamed = f.metadata["help"], f.metadata["unnamed"] or True
+    option = typer.Option(*names, help=text, show_default=unnamed, metavar=metavar, **refuse)
     default = inspect.Parameter.empty if f.default is MISSING else f.default
     return inspect.Parameter(
         f.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[f.type, option]

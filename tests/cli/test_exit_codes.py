@@ -10,7 +10,7 @@ from diffdemo.__main__ import main
 from diffdemo.cli.errors import UsageError, exit_code, sentence
 from diffdemo.errors import CheckpointError, DataError, Interrupted, RequestError, TrainingError
 from train.evaluate import __main__ as evaluate
-from train.flags import run_app
+from train.flags import run_app, run_command
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -46,7 +46,7 @@ def test_a_broken_checkpoint_ends_every_program_with_the_same_code(tiny_checkpoi
     first = capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["evaluate", "--model", str(broken), "--no-fid"])
     with pytest.raises(SystemExit) as ended:
-        run_app(evaluate.main)
+        run_command(evaluate.main, evaluate.Options)
     assert ended.value.code == 1 and capsys.readouterr().err == first
 
 

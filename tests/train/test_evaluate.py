@@ -29,7 +29,7 @@ from train.evaluate import __main__ as evaluate
 from train.evaluate import draw as drawn
 from train.evaluate.draw import SHARD, Draw
 from train.evaluate.inception import Inception
-from train.flags import run_app
+from train.flags import run_command
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def run(toy, classifier, all_checkpoints, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(drawn, "SHARD", 10)  # nothing here asks for many more
         try:
-            run_app(command)
+            run_command(command, sys.modules[command.__module__].Options)
         except SystemExit as stopped:
             out, err = capsys.readouterr()
             assert (stopped.code, out) == (code, ""), err

@@ -2,29 +2,26 @@
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import torch
-import typer
 
-from diffdemo import CHECKPOINTS, catalog, validate
+from diffdemo import validate
 from diffdemo.checkpoint import CONFIG, read_info, write_info, write_json
-from diffdemo.data import IMAGE_SHAPE, SPLITS
+from diffdemo.data import IMAGE_SHAPE
 from diffdemo.data.folders import find_pictures
 from diffdemo.data.pictures import read_pictures
 from diffdemo.errors import RequestError, TrainingError
-from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.records.files import SHARDS
 from diffdemo.records.measured import record
-from train.evaluate.draw import COMPILE, GUIDE_HELP, INTERVAL_HELP, Draw
+from train.evaluate.draw import Draw
 from train.evaluate.inception import Inception
 from train.evaluate.judge import LEAST, Judge
+from train.evaluate.options import MeasuringOptions, of_model
 from train.evaluate.report import RESULT, compare, table
-from train.flags import run_app
+from train.flags import flag, run_command
 from train.loop.resume import locked
 from train.loop.run import load_splits
 
@@ -33,6 +30,42 @@ DEFAULT_COUNT = 5000
 MOST = 50_000
 # What --install writes into a checkpoint's config.json; the rest stays in evaluation.json, beside it.
 INSTALLED = ("fid", "frechet_distance", "kernel_distance", "precision", "recall", "class_agreement", "copying_share_5")
+
+
+@dataclass(frozen=True)
+class Options(MeasuringOptions):
+    """What only evaluations have."""
+
+    model: str | None = flag(None, "Whose samples to measure.", "none", may_be_empty=True, metavar="KEY|FOLDER")
+    count: int | None = flag(None, "Pictures to measure.", "5000; all of --from", names=("-n",), metavar="N")
+    source: Path | None = flag(
+        None, "Measure the pictures in this folder or .npy file instead.", "none", names=("--from",)
+    )
+    classes: str | None = flag(
+        None, "Classes of the reference that --from goes with, such as cat,dog.", "all", may_be_empty=True
+    )
+    pair: tuple[Path, Path] | None = flag(
+        None, f"Put two finished evaluations ({RESULT}) side by side.", "none", names=("--compare",), metavar="A B"
+    )
+    sampler: str | None = of_model("ddim, ddpm, dpmpp or heun.")
+    steps: int | None = of_model("Denoising steps, 1 to 1000.")
+    guidance: float | None = of_model("0 to 20; 1 is none.")
+    fid: bool = flag(True, "Measure the FID too, with pytorch-fid's Inception.")
+    inception_weights: Path | None = flag(None, "File of Inception's weights, where they cannot be downloaded.", "none")
+    out: Path | None = flag(None, f"Folder for samples and {RESULT}.", f"one in {RUNS}, by the settings")
+    install_figures: bool = flag(
+        False, f"Write the figures into the checkpoint's {CONFIG} as well.", names=("--install",)
+    )
+    as_json: bool = flag(False, f"Print what {RESULT} says.", names=("--json",))
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.source and self.install_figures and self.model is None:
+            raise RequestError("--install goes with --model: pictures --from elsewhere are no checkpoint's.")
+        if self.classes == "":
+            raise RequestError("--classes names no class; leave it out for all of them.")
+        if self.count is not None:
+            validate.whole_number("-n", self.count, LEAST, MOST)
 
 
 def evaluate(judge: Judge, pictures: np.ndarray, class_names: list[str | None], drawn: dict, missing: dict) -> dict:
@@ -105,53 +138,7 @@ def pictures_in(place: Path, count: int | None) -> np.ndarray:
     return pictures[:count]
 
 
-def main(
-    model: Annotated[str | None, typer.Option(metavar="KEY|FOLDER", help="Whose samples to measure.")] = None,
-    count: Annotated[
-        int | None, typer.Option("-n", metavar="N", help="Pictures to measure.  [default: 5000; all of --from]")
-    ] = None,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="Measure the pictures in this folder or .npy file instead.")
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(help="Classes of the reference that --from goes with, such as cat,dog.  [default: all]"),
-    ] = None,
-    pair: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option("--compare", metavar="A B", help=f"Put two finished evaluations ({RESULT}) side by side."),
-    ] = None,
-    sampler: Annotated[str | None, typer.Option(help="ddim, ddpm, dpmpp or heun.  [default: the model's]")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 1000.  [default: the model's]")] = None,
-    guidance: Annotated[float | None, typer.Option(help="0 to 20; 1 is none.  [default: the model's]")] = None,
-    guidance_interval: Annotated[str | None, typer.Option(help=INTERVAL_HELP)] = None,
-    guide: Annotated[str | None, typer.Option(help=GUIDE_HELP)] = None,
-    spacing: Annotated[
-        str | None, typer.Option(help="Of the steps: trailing or karras.  [default: the model's]")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the first picture; picture k has this seed + k.")] = 0,
-    reference: Annotated[str, typer.Option(help="What to measure against: train or test pictures.")] = "train",
-    fid: Annotated[bool, typer.Option(help="Measure the FID too, with pytorch-fid's Inception.")] = True,
-    inception_weights: Annotated[
-        Path | None, typer.Option(help="File of Inception's weights, where they cannot be downloaded.")
-    ] = None,
-    classifier: Annotated[
-        Path | None, typer.Option(help="Folder of the classifier's checkpoint.  [default: the shipped one]")
-    ] = None,
-    data: Annotated[Path, typer.Option(help="Data folder, as in every training script.")] = Path("data"),
-    checkpoints: Annotated[Path, typer.Option(help="Folder with a checkpoint folder for each model.")] = CHECKPOINTS,
-    out: Annotated[
-        Path | None, typer.Option(help=f"Folder for samples and {RESULT}.  [default: one in {RUNS}, by the settings]")
-    ] = None,
-    install_figures: Annotated[
-        bool, typer.Option("--install", help=f"Write the figures into the checkpoint's {CONFIG} as well.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help=f"Print what {RESULT} says.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Of the sampling: fp32, bf16 or fp16.")] = "fp32",
-    compile_network: Annotated[bool, typer.Option("--compile", help=COMPILE)] = False,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 is all of them.")] = 0,
-) -> None:
+def main(options: Options, given: set[str]) -> None:
     """Measure samples of a model, or pictures in a folder, against real ones, with real ones beside them as the floor.
 
     Samples are kept as they are drawn: the same command again goes on where the last one was stopped. For example:
@@ -160,57 +147,39 @@ def main(
 
         python -m train.evaluate --compare runs/evaluate/a runs/evaluate/b
     """
-    if pair:
-        print(compare(pair))
+    if options.pair:
+        print(compare(options.pair))
         return
-    if (model is None) == (source is None):
+    if (options.model is None) == (options.source is None):
         raise RequestError("Name what to evaluate: either a --model or pictures with --from.")
-    if source and install_figures:
-        raise RequestError("--install goes with --model: pictures --from elsewhere are no checkpoint's.")
-    if classes == "":
-        raise RequestError("--classes names no class; leave it out for all of them.")
-    validate.choice("reference", reference, SPLITS)
-    if count is not None:
-        validate.whole_number("-n", count, LEAST, MOST)
-    if threads:
-        torch.set_num_threads(threads)
-
-    generator = None
-    if source:
-        pictures = pictures_in(source, count)
-        drawn = {"from": str(source), "sha256": hashlib.sha256(pictures).hexdigest()}
-        names, kept = [None] * len(pictures), tuple(filter(None, (classes or "").split(",")))
-        out = out or RUNS / f"{source.stem}-{drawn['sha256'][:12]}"
+    options.set_up_process()
+    if options.source:
+        generator, pictures = None, pictures_in(options.source, options.count)
+        drawn = {"from": str(options.source), "sha256": hashlib.sha256(pictures).hexdigest()}
+        names, classes = [None] * len(pictures), tuple(filter(None, (options.classes or "").split(",")))
+        out = options.out or RUNS / f"{options.source.stem}-{drawn['sha256'][:12]}"
     else:
-        folder = catalog.find(model, checkpoints)
-        generator = load_generator(folder, device, precision, compile_network)
-        draw = Draw.of(
-            generator,
-            seed,
-            sampler=sampler,
-            steps=steps,
-            spacing=spacing,
-            guidance_scale=guidance,
-            guidance_interval=guidance_interval,
-            guide=guide,
-        )
-        count = count or DEFAULT_COUNT
-        validate.consecutive_seeds(seed, count)
+        folder, generator = options.load(options.model)
+        settings = {"sampler": options.sampler, "steps": options.steps, "guidance_scale": options.guidance}
+        draw = Draw.of(generator, options.seed, **settings, **options.sampling())
+        count = options.count or DEFAULT_COUNT
+        validate.consecutive_seeds(options.seed, count)
         drawn = draw.identity(generator) | {"nfe": draw.evaluations(generator)}
-        names, kept = draw.class_names(generator, count), generator.classes
-        out = out or RUNS / draw.name(generator)
-    splits = load_splits(data, kept)
-    looking = load_classifier(classifier, device)
-    inception, missing = load_inception(fid, inception_weights, device)
+        names, classes = draw.class_names(generator, count), generator.classes
+        out = options.out or RUNS / draw.name(generator)
+    splits = load_splits(options.data, classes)
+    looking = load_classifier(options.classifier, options.device)
+    inception, missing = load_inception(options.fid, options.inception_weights, options.device)
     with locked(out):
         if generator:
             pictures = draw.pictures(generator, out / SHARDS, count)
-        result = evaluate(Judge(data, splits, reference, looking, inception), pictures, names, drawn, missing)
+        judge = Judge(options.data, splits, options.reference, looking, inception)
+        result = evaluate(judge, pictures, names, drawn, missing)
         write_json(out / RESULT, result)
-    if install_figures:
+    if options.install_figures:
         install(result, folder)
-    print(json.dumps(result, indent=2) if as_json else f"{table(result)}\n\nWritten to {out / RESULT}.")
+    print(json.dumps(result, indent=2) if options.as_json else f"{table(result)}\n\nWritten to {out / RESULT}.")
 
 
 if __name__ == "__main__":
-    run_app(main)
+    run_command(main, Options)

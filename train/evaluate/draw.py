@@ -27,10 +27,6 @@ from diffdemo.request import SamplingRequest
 SHARD = (
     100  # pictures; also the batch, and shards are always drawn whole, so that a picture's bits depend on nothing else
 )
-# Of the flags of all who draw.
-COMPILE = "Compile the network: sampling is two to three times as fast, after half a minute of compiling."
-INTERVAL_HELP = "Guide only where low < sigma <= high, such as 0.3,5; all is everywhere.  [default: the model's]"
-GUIDE_HELP = "What it is guided away from: no-class or weak-model.  [default: the model's]"
 
 
 @dataclass(frozen=True)
