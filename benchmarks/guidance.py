@@ -16,11 +16,10 @@ from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import load_classifier
 from train.curves import COLUMNS, Point, Table, measure, settings_of
 from train.evaluate.draw import Draw
-from train.evaluate.judge import Judge
+from train.evaluate.judge import Judge, load_splits
 from train.evaluate.options import COMPILE
 from train.flags import run_app
 from train.loop.resume import locked
-from train.loop.run import load_splits
 
 TABLE = Path("docs/guidance.csv")
 SETTINGS = ("sampler", "steps", "spacing", "guidance_scale", "guidance_interval", "guide")

@@ -18,6 +18,7 @@ from diffdemo.records.run_folder import Record
 from diffdemo.records.tables import aligned
 from train.flags import flag, run_command
 from train.install import install
+from train.loop.data import load_data, stored
 from train.loop.interrupt import interruptible
 from train.loop.resume import locked
 from train.plans import LEAST_MINUTES, PLANS, Part, Plan
@@ -98,6 +99,11 @@ def main(options: Options, given: set[str]) -> None:
         )
     if options.resume and not state.exists():
         raise TrainingError(f"There is nothing to resume in {options.out}; start without --resume.")
+    begun = [options.out / part.name for part in parts if options.resume and (options.out / part.name / RUN).exists()]
+    if begun and "data" not in given:
+        options = replace(options, data=Path(stored(begun[0]).get("data", options.data)))
+    for folder in begun:
+        load_data(options, folder)  # refuses other data than a part began with before any of them is trained
     with locked(options.out), interruptible() as interrupted:
         plan = Plan(parts, options.max_minutes, json.loads(state.read_text("utf-8")) if state.exists() else None)
         write_json(state, plan.outcomes)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from diffdemo import figures, validate
 from diffdemo.checkpoint import CheckpointInfo, load_network, read_info, save_checkpoint
-from diffdemo.data import Dataset, load_dataset
+from diffdemo.data import Dataset
 from diffdemo.data.pixels import to_images
 from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
@@ -21,6 +21,7 @@ from diffdemo.records.files import SAMPLES
 from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
+from train.loop.data import load_data
 from train.loop.resume import locked
 from train.loop.run import RunOptions, resolve, set_up_process, train
 from train.loop.task import Task
@@ -244,7 +245,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
                 f"--{fixed[0].replace('_', '-')} is decided by the weights in {options.init_from}; leave it out."
             )
         options.network_settings()  # a wrong width is said before any data is read
-        everything = load_dataset(options.data, "train"), load_dataset(options.data, "test")
+        everything, facts = load_data(options, settings.out)
         wanted = spec(KEY).classes
         classes = wanted if set(wanted) <= set(everything[0].classes) else everything[0].classes
         train_data, test_data = (part.only(classes) for part in everything)
@@ -257,7 +258,8 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         task = AutoencoderTask(whole, classes, options, shown, perceptual)
         if options.init_from:
             task.started_from = read_info(Path(options.init_from)).training["autoencoder"]
-        train(task, options, settings, (with_others(everything[0], classes, options.oversample), test_data), group)
+        data = with_others(everything[0], classes, options.oversample), test_data
+        train(task, options, settings, data, facts, group)
         finish(settings.out, train_data, test_data, choose_device(options.device))
         draw_autoencoder(settings.out, options.data)
     print(f"The autoencoder lies in {settings.out}. To train a denoiser of its latents:")

@@ -9,13 +9,14 @@ from torch.nn import functional as F
 
 from diffdemo import figures, validate
 from diffdemo.checkpoint import parameter_count, write_info
-from diffdemo.data import Dataset, load_dataset
+from diffdemo.data import Dataset
 from diffdemo.errors import TrainingError
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.models.classifier import Classifier, ClassifierConfig
 from diffdemo.records.files import CONFUSION, HISTORY, LOSS
 from train.flags import flag, run_command, whole_numbers
 from train.loop import settings as shared
+from train.loop.data import load_data
 from train.loop.resume import locked
 from train.loop.run import RunOptions, resolve, set_up_process, train
 from train.loop.task import Task
@@ -112,14 +113,14 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     options, settings = resolve(options, settings, given, {})
     group = set_up_process(options)
     channels = whole_numbers("--channels", options.channels)
-    train_data, test_data = (load_dataset(options.data, split) for split in ("train", "test"))
+    (train_data, test_data), facts = load_data(options, settings.out)
     torch.manual_seed(settings.seed)
     network = Classifier(ClassifierConfig(channels, num_classes=len(train_data.classes)))
     with locked(settings.out):
         task = ClassifierTask(network, train_data.classes, options, test_data)
         pictures = torch.from_numpy(train_data.images[:WHITENING_IMAGES]).permute(0, 3, 1, 2)
         network.whiten(Task.prepare(task, pictures, torch.Generator(), False))
-        train(task, options, settings, (train_data, test_data), group)
+        train(task, options, settings, (train_data, test_data), facts, group)
         accuracy = finish(settings.out, test_data)
     print(f"Right about {accuracy:.2%} of {len(test_data):,} test pictures; the checkpoint lies in {settings.out}.")
     print(f"To measure with it: python -m train.install {settings.out}")

@@ -26,11 +26,10 @@ from diffdemo.records.files import SHARDS, SNAPSHOTS, TABLES, graph_of
 from diffdemo.records.measured import computed_on
 from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, shared_settings, weights_of
 from train.evaluate.draw import Draw
-from train.evaluate.judge import LEAST, Judge
+from train.evaluate.judge import LEAST, Judge, load_splits
 from train.evaluate.options import MeasuringOptions
 from train.flags import flag, run_command
 from train.loop.resume import locked
-from train.loop.run import load_splits
 
 STEPS = "1,2,5,10,20,50,100,250,1000"
 GUIDANCE = "1,1.5,2,3,4,6"

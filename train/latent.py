@@ -17,8 +17,9 @@ from diffdemo.records.files import ANIMATION, DENOISING_STEPS, FIGURES, SAMPLES_
 from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
+from train.loop.data import load_data, of_classes
 from train.loop.resume import locked
-from train.loop.run import load_splits, resolve, set_up_process, train
+from train.loop.run import resolve, set_up_process, train
 from train.tasks.denoising import FIXED_BY_WEIGHTS, DenoisingTask, DiffusionOptions, how_to_sample, make_task
 from train.tasks.latents import KEY, LatentDataset, draw_autoencoder, finish, latent_dataset, raw_latents, skip
 from train.tasks.recipes import reference_recipe
@@ -149,11 +150,12 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         group = set_up_process(options)
         chosen = replace(options, autoencoder=_autoencoder(options, settings.out, given))
         chosen.network_settings()  # a wrong width or folder is said before any data is read
-        splits, device = load_splits(options.data, spec(KEY).classes), choose_device(options.device)
+        everything, facts = load_data(options, settings.out)
+        splits, device = of_classes(everything, spec(KEY).classes), choose_device(options.device)
         torch.manual_seed(settings.seed)
         task = _task(chosen, splits[0].classes, given)
         latents = _latents(task.network.eval().to(device), splits, options, settings.seed)
-        train(task, options, settings, latents, group)
+        train(task, options, settings, latents, facts, group)
         finish(settings.out, *splits, device)
         draw_autoencoder(settings.out, options.data)
         draw_samples_and_paths(settings.out, options.data)

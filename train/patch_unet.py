@@ -11,8 +11,9 @@ from diffdemo.process.diffusion import add_noise
 from diffdemo.records.files import EPOCH, EPOCHS, SAMPLES
 from diffdemo.registry import spec
 from train.flags import flag, run_command
+from train.loop.data import load_data, of_classes
 from train.loop.resume import locked
-from train.loop.run import load_splits, resolve, set_up_process, train
+from train.loop.run import resolve, set_up_process, train
 from train.loop.settings import Settings
 from train.tasks.denoising import DenoisingTask, DiffusionOptions, how_to_sample, make_task
 from train.tasks.recipes import reference_recipe
@@ -118,11 +119,12 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     """
     options, settings = resolve(options, settings, given, reference_recipe(KEY, options))
     group = set_up_process(options)
-    data = load_splits(options.data, spec(KEY).classes)
+    everything, facts = load_data(options, settings.out)
+    data = of_classes(everything, spec(KEY).classes)
     torch.manual_seed(settings.seed)
     with locked(settings.out):
         task = make_task(KEY, options, data[0].classes, given, PatchTask)
-        network = train(task, options, settings, data, group)
+        network = train(task, options, settings, data, facts, group)
         draw_summary(settings.out, network, task.info({}), data[1])
     print(how_to_sample(settings.out, task))
 

@@ -11,8 +11,9 @@ from diffdemo.errors import TrainingError
 from diffdemo.models.unet import UNetConfig
 from diffdemo.registry import SPECS, spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
+from train.loop.data import load_data, of_classes
 from train.loop.resume import locked
-from train.loop.run import load_splits, resolve, set_up_process, train
+from train.loop.run import resolve, set_up_process, train
 from train.loop.settings import Settings
 from train.tasks.denoising import FIXED_BY_WEIGHTS, DiffusionOptions, how_to_sample, make_task
 from train.tasks.recipes import reference_recipe
@@ -64,11 +65,12 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     if options.model not in MODELS:
         raise TrainingError(f"train.unet does not train {options.model}; choose one of: {', '.join(MODELS)}.")
     options.network_settings()  # a wrong width is said before any data is read
-    data = load_splits(options.data, spec(options.model).classes)
+    everything, facts = load_data(options, settings.out)
+    data = of_classes(everything, spec(options.model).classes)
     torch.manual_seed(settings.seed)
     with locked(settings.out):
         task = make_task(options.model, options, data[0].classes, given)
-        network = train(task, options, settings, data, group)
+        network = train(task, options, settings, data, facts, group)
         draw_summary(settings.out, network, task.info({}), data[1])
     print(how_to_sample(settings.out, task))
 

@@ -89,7 +89,7 @@ def script(out: Path, resume: bool, group: Group | None = None) -> None:
     options, chosen = resolve(RunOptions(device="cpu", resume=resume), settings(out), set(), {})
     group = group or set_up_process(options)
     with locked(out):
-        run.train(new_task(resume), options, chosen, (forty_pictures(), forty_pictures()), group)
+        run.train(new_task(resume), options, chosen, (forty_pictures(), forty_pictures()), {}, group)
 
 
 def new_task(resumed: bool = False) -> MirrorTask:

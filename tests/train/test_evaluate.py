@@ -270,6 +270,7 @@ def test_figures_of_another_n_or_reference_are_not_comparable(run, refusal, tmp_
         (["--model", "simple_unet", "--install", "--from", "x"], "either a --model or"),
         (["--model", "", "--from", "enough.npy"], "either a --model or"),
         (["--from", "enough.npy", "--classes", ""], "--classes names no class; leave it out for all of them"),
+        (["--from", "enough.npy", "--classes", "cat,dgo"], "There is no class 'dgo' in toy shapes train"),
         (["--from", "nowhere"], "a folder of pictures or a .npy file"),
         (["--from", "few.npy"], "holds 9 pictures and not 10"),
         (["--from", "flat.npy"], "must hold pictures (N, 32, 32, 3) uint8 and holds (20, 3072)"),
@@ -281,8 +282,18 @@ def test_what_cannot_be_evaluated_is_refused_in_a_sentence(refusal, tmp_path, fl
     np.save(tmp_path / "few.npy", pictures(9))
     np.save(tmp_path / "enough.npy", pictures(12))
     np.save(tmp_path / "flat.npy", np.zeros((20, 3072), np.uint8))
-    no_such_file = "nowhere" in str(flags)
-    assert words in refusal(*flags, code=1 if no_such_file else 2)
+    cannot_be_used = "nowhere" in str(flags) or "dgo" in str(flags)
+    assert words in refusal(*flags, code=1 if cannot_be_used else 2)
+
+
+@pytest.mark.parametrize("command", [evaluate.main, curves.main], ids=["evaluate", "curves"])
+def test_a_model_of_other_classes_than_the_data_is_refused(refusal, all_checkpoints, tmp_path, command):
+    folder = tmp_path / "model"
+    network, info = load_network(all_checkpoints / "patch_unet")
+    save_checkpoint(folder, replace(info, classes=("cat", "zebra")), network.state_dict())
+    flags = ["--model", folder, "-n", 10, "--out", tmp_path / "out"]
+    assert "There is no class 'zebra' in toy shapes train" in refusal(*flags, command=command, code=1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_curves_have_a_row_for_each_setting_and_measure_none_twice(run, refusal, tmp_path, monkeypatch):

@@ -18,12 +18,11 @@ from diffdemo.records.files import SHARDS
 from diffdemo.records.measured import record
 from train.evaluate.draw import Draw
 from train.evaluate.inception import Inception
-from train.evaluate.judge import LEAST, Judge
+from train.evaluate.judge import LEAST, Judge, load_splits
 from train.evaluate.options import MeasuringOptions, of_model
 from train.evaluate.report import RESULT, compare, table
 from train.flags import flag, run_command
 from train.loop.resume import locked
-from train.loop.run import load_splits
 
 RUNS = Path("runs/evaluate")
 DEFAULT_COUNT = 5000

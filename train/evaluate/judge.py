@@ -1,11 +1,12 @@
 """From pictures to quality figures, and the same figures for real pictures beside them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from diffdemo.data import SPLITS, Dataset
+from diffdemo.data import SPLITS, Dataset, load_dataset
 from diffdemo.measure.classifier import FeatureClassifier
 from diffdemo.measure.features import CACHE, dataset_hash, look, look_once
 from diffdemo.measure.metrics import class_agreement, frechet_distance, kernel_distance
@@ -25,6 +26,12 @@ def in_turn(labels: np.ndarray, count: int) -> np.ndarray:
     for label in np.unique(labels):
         rank[labels == label] = np.arange(np.sum(labels == label))
     return np.lexsort((labels, rank))[:count]
+
+
+def load_splits(data: Path, classes: Sequence[str]) -> tuple[Dataset, Dataset]:
+    """Training and test pictures of these classes, of all of them if none is named; DataError if the data lacks one."""
+    train, test = (load_dataset(data, split) for split in SPLITS)
+    return (train.only(classes), test.only(classes)) if classes and tuple(classes) != train.classes else (train, test)
 
 
 @dataclass(frozen=True, eq=False)

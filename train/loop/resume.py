@@ -12,6 +12,7 @@ from diffdemo.checkpoint import write_json
 from diffdemo.errors import DiffdemoError, TrainingError
 from diffdemo.records.files import LOCK, RUN, STATE
 from train.flags import command_line, kind
+from train.loop.data import DATA_SET
 from train.loop.distributed import is_first
 
 # Of run.json. In the first, 0 or nothing was what a flag had that was not named; now that is null, and 0 is a value.
@@ -19,6 +20,7 @@ FORMAT = 2
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.
 CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", "save_minutes", "device", "threads"}
 CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images", "draw_epochs"}
+NO_MATTER = {"resume", "data"}  # its pictures are the same, wherever they lie
 CHANGEABLE |= {"snapshot_every_images", "guidance_scale", "spacing"}
 
 
@@ -62,19 +64,21 @@ def _lock(file: TextIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def remember(options: Any, settings: Any) -> str:
-    """Write the settings of a run that begins or goes on; return the commands that made it, joined by &&.
+def remember(options: Any, settings: Any, facts: dict) -> str:
+    """Write the settings of a run that begins or goes on, and the facts of its data.
 
-    A run that was interrupted and resumed as it was is still made by the one command it began with.
+    Returns the commands that made it, joined by &&. A run that was interrupted and resumed as it was is still made by
+    the one command it began with.
     """
     path = settings.out / RUN
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in _all(options, settings).items()}
+    asked["data"] = str(options.data.expanduser().absolute())  # whoever resumes may be in another folder
     stored = _read(path, options, settings) if options.resume else {}
     commands = stored.pop("commands", [])
     # A flag that is newer than the run has had its default there.
-    if not commands or any(stored.get(name, value) != value for name, value in asked.items() if name != "resume"):
+    if not commands or any(stored.get(name, value) != value for name, value in asked.items() if name not in NO_MATTER):
         commands.append(command_line())
-    write_json(path, asked | {"format": FORMAT, "commands": commands})
+    write_json(path, asked | {"format": FORMAT, DATA_SET: facts, "commands": commands})
     return " && ".join(commands)
 
 

@@ -1,6 +1,5 @@
 """From a script's flags to a trained network: what every training script does around its own model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 
 from diffdemo.checkpoint import parameter_count
-from diffdemo.data import Dataset, load_dataset
+from diffdemo.data import Dataset
 from diffdemo.device import choose_device, peak_memory
 from diffdemo.errors import TrainingError
 from train.flags import flag
@@ -74,19 +73,12 @@ def with_recipe(options: Any, settings: Settings, given: set[str], recipe: dict[
     )
 
 
-def load_splits(folder: Path, classes: Sequence[str]) -> tuple[Dataset, Dataset]:
-    """Training and validation pictures of these classes; of all classes if none is named, or the data has others."""
-    splits = load_dataset(folder, "train"), load_dataset(folder, "test")
-    if classes and set(classes) < set(splits[0].classes):
-        return splits[0].only(classes), splits[1].only(classes)
-    return splits
-
-
 def train(
-    task: Task, options: Any, settings: Settings, data: tuple[Dataset, Dataset], group: Group = ALONE
+    task: Task, options: Any, settings: Settings, data: tuple[Dataset, Dataset], facts: dict, group: Group = ALONE
 ) -> nn.Module:
     """Train to the end of the budget, in a folder that `train.loop.resume.locked` keeps to this process.
 
+    `data` is what is trained and validated on, and `facts` describe the data set that it was made of: see `load_data`.
     Returns the averaged network, in the first process of a `torchrun`; the others end here.
     """
     train_data, val_data = data
@@ -95,7 +87,7 @@ def train(
     device = choose_device(options.device)
     trainer = Trainer(task, settings, train_data, val_data, device, options.resume, group)
     if group.first:
-        task.command = remember(options, settings)
+        task.command = remember(options, settings, facts)
         processes = f", {group.size} processes" if group.size > 1 else ""
         count = f"{parameter_count(task.network):,} parameters"
         print(f"{task.info({}).key}: {count} on {train_data.source}, {trainer.precision}{processes}.")
