@@ -17,6 +17,7 @@ from diffdemo.errors import TrainingError
 from diffdemo.latent.space import fit_pca
 from diffdemo.models.autoencoder import SimpleAutoencoder
 from diffdemo.models.latent_diffusion import LatentDiffusion
+from diffdemo.records.commands import shell_line
 from diffdemo.records.files import SAMPLES
 from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
@@ -263,7 +264,8 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         finish(settings.out, train_data, test_data, choose_device(options.device))
         draw_autoencoder(settings.out, options.data)
     print(f"The autoencoder lies in {settings.out}. To train a denoiser of its latents:")
-    print(f"  python -m train.latent --autoencoder {settings.out} --out runs/latent_diffusion")
+    words = ["python", "-m", "train.latent", "--autoencoder", str(settings.out), "--out", "runs/latent_diffusion"]
+    print(f"  {shell_line(words)}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from diffdemo.data import Dataset
 from diffdemo.errors import TrainingError
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.models.classifier import Classifier, ClassifierConfig
+from diffdemo.records.commands import shell_line
 from diffdemo.records.files import CONFUSION, HISTORY, LOSS
 from train.flags import flag, run_command, whole_numbers
 from train.loop import settings as shared
@@ -123,7 +124,7 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         train(task, options, settings, (train_data, test_data), facts, group)
         accuracy = finish(settings.out, test_data)
     print(f"Right about {accuracy:.2%} of {len(test_data):,} test pictures; the checkpoint lies in {settings.out}.")
-    print(f"To measure with it: python -m train.install {settings.out}")
+    print(f"To measure with it: {shell_line(['python', '-m', 'train.install', str(settings.out)])}")
 
 
 if __name__ == "__main__":

@@ -247,18 +247,25 @@ def test_without_space_the_run_goes_on_keeps_the_last_state_and_says_so_at_the_e
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_picture_that_cannot_be_drawn_does_not_end_the_run(tmp_path, data, capsys):
+@pytest.mark.parametrize(
+    "trouble, said",
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "Not drawn: [Errno 28] No space left on device"),
+        (TypeError("incompatible function arguments"), "Not drawn: TypeError: incompatible function arguments"),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_does_not_end_the_run(tmp_path, data, capsys, trouble, said):
     task = MeanTask()
 
     def draw(folder, network, name):
         if name != "final":
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise trouble
 
     task.draw = draw
     run = trainer(task, data, tmp_path)
     run.run()
     assert run.images_seen == 400
-    assert capsys.readouterr().err.count("Not drawn: [Errno 28] No space left on device") == 3
+    assert capsys.readouterr().err.count(said) == 3
 
 
 def test_the_validation_loss_of_a_finished_checkpoint_is_that_of_its_weights(tmp_path, data):

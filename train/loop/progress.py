@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 
 from tqdm import tqdm
 
@@ -38,7 +37,8 @@ class Progress:
         speed = (images_seen - first_images) / max(seconds - first_seconds, 1e-9)
         by_images = (self.settings.images - images_seen) / max(speed, 1e-9)
         by_time = 60 * self.settings.max_minutes - seconds if self.settings.max_minutes else by_images
-        left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, min(by_images, by_time))))
+        minutes, seconds_left = divmod(int(max(0.0, min(by_images, by_time))), 60)
+        left = f"{minutes // 60:02}:{minutes % 60:02}:{seconds_left:02}"
         name = self.settings.out.name
         loss = "" if math.isnan(self.loss) else f", loss {self.loss:.4f}"  # the first comes after some steps
         line = f"{name}: {images_seen:,} images, {speed:.1f} images/s{loss}, {left} left"

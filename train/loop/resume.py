@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from diffdemo.atomic import remove_unfinished
-from diffdemo.checkpoint import write_json
+from diffdemo.checkpoint import CONFIG, write_json
 from diffdemo.errors import DiffdemoError, TrainingError
 from diffdemo.records.files import LOCK, RUN, STATE
 from train.flags import command_line, kind
@@ -95,6 +95,8 @@ def settings_of(options: Any, settings: Any, given: set[str]) -> tuple[Any, Any]
             raise TrainingError(
                 f"{settings.out} holds a run already; add --resume to go on with it, or name another --out."
             )
+        if (settings.out / CONFIG).exists():
+            raise TrainingError(f"{settings.out} holds a checkpoint, which would be replaced; name another --out.")
         return options, settings
     try:
         stored = _read(path, options, settings)

@@ -252,7 +252,10 @@ class Trainer:
         )
 
     def _draw_quietly(self, name: str) -> None:
-        self._quietly("Not drawn", self.task.draw, self.settings.out, self.averaged.module, name)
+        try:
+            self._quietly("Not drawn", self.task.draw, self.settings.out, self.averaged.module, name)
+        except Exception as error:  # of drawing libraries it may be anything, and it must not cost the run
+            self._progress.say(f"Not drawn: {type(error).__name__}: {error}")
 
     def _quietly(self, trouble: str, write: Callable[..., None], *what: object) -> None:
         """Write something in the middle of a run; without room for it the run goes on and says so."""

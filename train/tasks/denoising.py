@@ -12,6 +12,7 @@ from diffdemo.checkpoint import CheckpointInfo, load_network, parameter_count
 from diffdemo.errors import TrainingError
 from diffdemo.process.diffusion import Diffusion
 from diffdemo.process.schedule import SPACINGS, NoiseSchedule
+from diffdemo.records.commands import shell_line
 from diffdemo.registry import ModelSpec, spec
 from train.flags import flag, named, of_size
 from train.loop.run import RunOptions
@@ -187,8 +188,7 @@ def _check_start(
 
 def how_to_sample(folder: Path, task: DenoisingTask) -> str:
     """The command that draws from a run's checkpoint."""
-    chosen = f" --class {task.classes[0]}" if task.classes else ""
-    return (
-        f"The checkpoint lies in {folder}. To sample from it:\n"
-        f"  python -m diffdemo sample --model {folder}{chosen} --steps {task.steps} -n 4 --out out.png"
-    )
+    chosen = ["--class", task.classes[0]] if task.classes else []
+    words = ["python", "-m", "diffdemo", "sample", "--model", str(folder), *chosen, "--steps", str(task.steps)]
+    command = shell_line([*words, "-n", "4", "--out", "out.png"])
+    return f"The checkpoint lies in {folder}. To sample from it:\n  {command}"
