@@ -37,9 +37,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(zoo: ModelZoo, **folders: str | Path) -> Iterator[str]:
-    """The address of a page with these models and `folders`, served from this process as app.py serves it."""
-    page = build(zoo, **folders)
+def served(zoo: ModelZoo, **how: object) -> Iterator[str]:
+    """The address of the page that `build` makes of these, served from this process as app.py serves it."""
+    page = build(zoo, **how)
     _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **SERVING)
     try:
         yield address

@@ -20,7 +20,7 @@ from benchmarks.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
 from diffdemo.device import hardware_name
 from diffdemo.generator import Generator
-from diffdemo.ui.parts.wiring import FirstView
+from diffdemo.ui.parts.wiring import FirstViews
 from diffdemo.ui.tabs.generate import RUN_ID
 from train.flags import run_app
 
@@ -141,11 +141,12 @@ def measure(checkpoints: Path, model: str | None, steps: int, images: int, runs:
     key = zoo.pick(model or "attention_unet")
     watch = Stopwatch(zoo[key])
     results = []
-    with served(zoo) as address, chromium() as browser:
+    first_views = FirstViews()
+    with served(zoo, first_views=first_views) as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(address)
         first = shown = wait_for_run(page, "generate")
-        FirstView.finish_all()
+        first_views.finish_all()
         page.get_by_label("Steps").first.fill(str(steps))
         page.get_by_label("number input for Images").first.fill(str(images))
         page.evaluate(WATCH)

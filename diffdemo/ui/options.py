@@ -1,36 +1,56 @@
-"""The command line of app.py."""
+"""The command line of app.py, read before anything that takes long to import."""
 
-import argparse
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
 
 from diffdemo import CHECKPOINTS, validate
+from diffdemo.cli.errors import UsageError
 from diffdemo.errors import RequestError
 
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        sys.exit(f"{message[:1].upper()}{message[1:]}; python app.py --help lists what there is.")
+PROGRAM = "python app.py"
 
 
-def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> argparse.Namespace:
-    """What the flags say, host to runs, from the command line; exits with one sentence where they make no sense.
+@dataclass
+class Options:
+    """What the flags say; the host and port of None are Gradio's: this machine alone, and the first free from 7860."""
 
-    host and port are None where neither a flag nor GRADIO_SERVER_NAME or GRADIO_SERVER_PORT names them; Gradio then
-    takes this machine alone and the first free port from 7860 on. On a hosted Space there are no flags.
+    host: Annotated[str | None, typer.Option(metavar="H", help="Address to listen on.")] = None
+    port: Annotated[str | None, typer.Option(metavar="P", help="Port to listen on.")] = None
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto"
+    checkpoints: Annotated[str, typer.Option(metavar="DIR", help="Folder with one checkpoint folder a model.")] = str(
+        CHECKPOINTS
+    )
+    data: Annotated[
+        str, typer.Option(metavar="DIR", help="Data folder; original pictures are shown where it is there.")
+    ] = "data"
+    runs: Annotated[str, typer.Option(metavar="DIR", help="Folder of training runs to show and follow.")] = "runs"
+
+
+def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Options:
+    """What the flags say, from the command line; exits with one sentence where they make no sense.
+
+    A host and port that no flag names are GRADIO_SERVER_NAME and GRADIO_SERVER_PORT. A hosted Space has no flags.
     """
-    parser = _Parser(prog="python app.py", description="Open diffdemo's page.", allow_abbrev=False)
-    parser.add_argument("--host", default=environment.get("GRADIO_SERVER_NAME"), help="address to listen on")
-    parser.add_argument("--port", default=environment.get("GRADIO_SERVER_PORT"), help="port to listen on")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--checkpoints", default=str(CHECKPOINTS), help="folder with one checkpoint folder a model")
-    parser.add_argument("--data", default="data", help="data folder; original pictures are shown where it is there")
-    parser.add_argument("--runs", default="runs", help="folder of training runs to show and follow")
-    options = parser.parse_args([] if environment.get("SPACE_ID") else arguments)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(help="Open diffdemo's page.", context_settings={"help_option_names": ["-h", "--help"]})(Options)
     try:
-        options.port = None if options.port is None else validate.whole_number("port", options.port, 1, 65535)
+        given = [] if environment.get("SPACE_ID") else arguments
+        options = app(args=given, prog_name=PROGRAM, standalone_mode=False)
+        if not isinstance(options, Options):  # the code after --help
+            sys.exit(options)
+        options.host = options.host or environment.get("GRADIO_SERVER_NAME")
+        port = options.port or environment.get("GRADIO_SERVER_PORT")
+        options.port = None if port is None else validate.whole_number("port", port, 1, 65535)
+    except UsageError as error:
+        text = error.format_message().rstrip(".?").replace("No such option", "Unrecognized arguments")
+        text = re.sub(r"Option '(\S+)' requires an argument", r"Argument \1: expected one argument", text)
+        sys.exit(f"{text}; {PROGRAM} --help lists what there is.")
     except RequestError as error:
         sys.exit(str(error))
     return options

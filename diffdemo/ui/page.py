@@ -2,7 +2,6 @@
 
 import gc
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -10,13 +9,13 @@ import gradio as gr
 from diffdemo.cli.errors import print_any_name
 from diffdemo.errors import DiffdemoError
 from diffdemo.records.tables import plain
-from diffdemo.ui import options
 from diffdemo.ui.api import compare as compare_api
 from diffdemo.ui.api import generate as generate_api
 from diffdemo.ui.api import latent as latent_api
 from diffdemo.ui.api import nearest as nearest_api
 from diffdemo.ui.api import pictures as pictures_api
 from diffdemo.ui.api import training as training_api
+from diffdemo.ui.options import Options
 from diffdemo.ui.parts import exports, nearest, sources, wiring
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.stream import Stops
@@ -49,12 +48,19 @@ SERVING = {
 }
 
 
-def build(zoo: ModelZoo, runs: Path | None = None, data: str | Path = "data") -> gr.Blocks:
+def build(
+    zoo: ModelZoo,
+    runs: Path | None = None,
+    data: str | Path = "data",
+    first_views: wiring.FirstViews | None = None,
+) -> gr.Blocks:
     """The page, ready for `launch(**SERVING)`; its Training tab follows the training runs in the folder `runs`.
 
     Original pictures and a picture's nearest training pictures are shown where the folder `data` holds the data set.
+    The first views of its tabs are its own, unless someone who has to wait for them hands them in.
     """
     stops, recordings, search = Stops(), Recordings(), nearest.Search(zoo, data)
+    first_views = first_views or wiring.FirstViews()
     with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
         if zoo.problems:
@@ -62,16 +68,16 @@ def build(zoo: ModelZoo, runs: Path | None = None, data: str | Path = "data") ->
             gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Generate", id="generate"):
-                generate.connect(page, zoo, stops, recordings, generate.layout(zoo, search), search)
+                generate.connect(page, zoo, stops, recordings, generate.layout(zoo, search), search, first_views)
             with gr.Tab("Compare", id="compare") as tab:
-                compare.connect(page, tab, zoo, stops, recordings, compare.layout(zoo))
-            examples = wiring.FirstView(lambda: sources.Examples.draw(zoo))
+                compare.connect(page, tab, zoo, stops, recordings, compare.layout(zoo), first_views)
+            examples = first_views.add(lambda: sources.Examples.draw(zoo))
             with gr.Tab("Forward", id="forward") as tab:
-                forward.connect(tab, zoo, stops, forward.layout(zoo), examples)
-            space = latent.add(zoo, stops, data)
+                forward.connect(tab, zoo, stops, forward.layout(zoo), examples, first_views)
+            space = latent.add(zoo, stops, first_views, data)
             if classify.keys(zoo):
                 with gr.Tab("Classify", id="classify") as tab:
-                    classify.connect(tab, zoo, stops, classify.layout(zoo), examples)
+                    classify.connect(tab, zoo, stops, classify.layout(zoo), examples, first_views)
             library = training.Library(zoo, runs)
             with gr.Tab("Training", id="training") as tab:
                 training.connect(tab, tabs, library, training.layout(library))
@@ -86,10 +92,9 @@ def build(zoo: ModelZoo, runs: Path | None = None, data: str | Path = "data") ->
     return page.queue(max_size=20)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def serve(chosen: Options) -> None:
     """Open the page and serve it until interrupted; exits with one sentence if that is impossible."""
     print_any_name()
-    chosen = options.read(arguments)
     try:
         page = build(ModelZoo.open(chosen.checkpoints, chosen.device), Path(chosen.runs), chosen.data)
     except DiffdemoError as error:

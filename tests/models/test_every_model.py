@@ -6,9 +6,10 @@ import pytest
 import diffdemo
 from diffdemo.process.samplers import SAMPLERS
 from diffdemo.registry import SPECS
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.stream import stream, whole
 from diffdemo.ui.runs.zoo import ModelZoo, about
-from diffdemo.ui.tabs.generate import first_settings_of, start
+from diffdemo.ui.tabs.generate import start
 
 models = pytest.mark.parametrize("key", SPECS)
 
@@ -85,8 +86,7 @@ def test_the_list_names_all_six(all_checkpoints):
 @models
 def test_the_page_shows_a_run_of_it(all_checkpoints, key):
     zoo = ModelZoo.open(all_checkpoints, "cpu")
-    settings = first_settings_of(zoo, key)
-    message = whole(stream([start(zoo, key, **settings | {"steps": 3}, seed="5", count=2)]))
+    message = whole(stream([start(zoo, Settings.of(zoo, key, steps=3, seed="5", count=2))]))
     assert message["state"] == "done" and message["lanes"][0]["size"] == [32, 32]
     frames = [message["frames"][str(index)][0] for index in range(3)]
     assert len({frame["x_t"] for frame in frames}) == 3

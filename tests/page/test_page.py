@@ -9,7 +9,7 @@ from page_helpers import fill, open_compare, pictures, run, start_long_run
 from benchmarks.browser import open_shelf, viewer, wait_for_run
 from diffdemo import validate
 from diffdemo.data.pixels import to_images
-from diffdemo.ui.parts.wiring import SAMPLER_CHOICES
+from diffdemo.ui.parts.fields import SAMPLER_CHOICES
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
 

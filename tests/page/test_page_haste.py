@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from test_page_pictures import FORWARD, SCORES, canvas, open_classify, open_forward, upload
 
 from benchmarks.browser import served, viewer, wait_for_run
-from diffdemo.ui.runs.settings import first_settings_of
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.tabs import classify, compare, forward, generate
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -73,7 +73,7 @@ def test_the_model_chosen_last(open_page, zoo):
     with held(page):
         for title in ("Patch UNet", "DDPM UNet", "Simple UNet"):
             page.get_by_role("radio", name=title).locator("visible=true").check()
-    steps = first_settings_of(zoo, "simple_unet")["steps"]
+    steps = Settings.of(zoo, "simple_unet").steps
     page.get_by_text("Simple UNet").locator("visible=true").nth(1).wait_for()
     expect(page.get_by_role("radio", name="Simple UNet").locator("visible=true")).to_be_checked()
     expect(page.get_by_label("Steps", exact=True).locator("visible=true")).to_have_value(str(steps))

@@ -18,6 +18,9 @@ from benchmarks.browser import open_shelf, served, viewer, wait_for_run
 from diffdemo.data import create_cat_dog_dataset, make_toy_dataset
 from diffdemo.errors import CheckpointError
 from diffdemo.latent.map import LatentMap, interpolate, load_map
+from diffdemo.ui.parts import latent_views as views
+from diffdemo.ui.parts.wiring import FirstViews
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import latent
@@ -259,7 +262,7 @@ def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_p
     config.write_text(json.dumps(json.loads(config.read_text()) | {"training": {"images_seen": 0}}))
     bare = open_shelf(tmp_path)
     with gr.Blocks() as page:
-        space = latent.add(bare, Stops(), tmp_path)
+        space = latent.add(bare, Stops(), FirstViews(), tmp_path)
     shown = {block["props"].get("elem_id") or block["props"].get("value"): block for block in page.config["components"]}
     assert any("train its denoiser with python" in str(name) for name in shown)
     assert not shown["latent-viewer"]["props"]["visible"] and shown["latent-map"]["props"]["visible"]
@@ -267,15 +270,15 @@ def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_p
     assert "path" not in chart and "frames" not in run
     assert point["of"] == chart["selected"] and strip["count"] == 9
     with pytest.raises(CheckpointError, match="train its denoiser"):
-        latent.start(space, "cat", 5, "ddim", 1, "0")
+        views.start(space, Settings("latent_diffusion", "cat", 5, "ddim", 1, "0", 1), [])
 
 
 def test_without_a_map_the_tab_says_how_to_make_one_and_without_the_model_there_is_no_tab(all_checkpoints, zoo):
     bare = ModelZoo({"latent_diffusion": zoo["latent_diffusion"]}, {}, all_checkpoints)
     with gr.Blocks() as page:
-        assert latent.add(bare, Stops()) is None
+        assert latent.add(bare, Stops(), FirstViews(), "data") is None
     shown = json.dumps(page.get_config_file(), default=str)
     assert "has no map of its latent space; make one with python" in shown and "latent-map" not in shown
     with gr.Blocks() as page:
-        assert latent.add(ModelZoo({"simple_unet": zoo["simple_unet"]}, {}), Stops()) is None
+        assert latent.add(ModelZoo({"simple_unet": zoo["simple_unet"]}, {}), Stops(), FirstViews(), "data") is None
     assert "Latent space" not in json.dumps(page.get_config_file(), default=str)

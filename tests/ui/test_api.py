@@ -13,10 +13,10 @@ from PIL import Image
 from benchmarks.browser import open_shelf, served
 from diffdemo.figures.raster import image_grid
 from diffdemo.ui import options
-from diffdemo.ui.page import main
+from diffdemo.ui.page import serve
 from diffdemo.ui.parts import wiring
-from diffdemo.ui.runs.settings import first_settings_of
-from diffdemo.ui.runs.stream import SamplingRun
+from diffdemo.ui.runs.sampling_run import SamplingRun
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.zoo import ModelZoo
 
 
@@ -49,14 +49,13 @@ def test_what_a_client_leaves_out_is_the_models_own(all_checkpoints):
         client = Client(address, verbose=False)
         for key in ("ddpm_unet", "patch_unet", "latent_diffusion"):
             _, settings = client.predict(model=key, steps=1, api_name="/generate")
-            own = first_settings_of(zoo, key) | {"steps": 1}
+            own = dict(vars(Settings.of(zoo, key, steps=1)))
+            del own["seed"], own["count"]
             assert {name: settings[name] for name in own} == own
         asked = {"model_a": "ddpm_unet", "model_b": "patch_unet", "model_d": "latent_diffusion"}
         *_, settings = client.predict(**asked, steps_a=1, steps_b=1, steps_d=1, api_name="/compare")
         assert [side["class_name"] for side in settings] == ["any"] * 3
-        assert [side["guidance"] for side in settings] == [
-            first_settings_of(zoo, key)["guidance"] for key in asked.values()
-        ]
+        assert [side["guidance"] for side in settings] == [Settings.of(zoo, key).guidance for key in asked.values()]
         assert settings[2]["sampler"] == "ddpm"
         *_, settings = client.predict(model_a="patch_unet", model_b="latent_diffusion", api_name="/compare")
         assert [side["class_name"] for side in settings] == ["dog"] * 2
@@ -170,14 +169,14 @@ def test_wrong_flags_get_one_sentence(arguments, environment, sentence):
 )
 def test_a_page_that_cannot_open_says_why(arguments, sentence, tmp_path):
     with pytest.raises(SystemExit) as stop:
-        main([argument.format(tmp=tmp_path) for argument in arguments])
+        serve(options.read([argument.format(tmp=tmp_path) for argument in arguments]))
     assert sentence.format(tmp=tmp_path) in stop.value.code
 
 
 def test_a_taken_port_is_one_sentence(tiny_checkpoints, client):
     port = client.src.rstrip("/").rsplit(":", 1)[1]
     with pytest.raises(SystemExit) as stop:
-        main(["--checkpoints", str(tiny_checkpoints), "--port", port, "--host", "127.0.0.1"])
+        serve(options.read(["--checkpoints", str(tiny_checkpoints), "--port", port, "--host", "127.0.0.1"]))
     assert stop.value.code.startswith(f"The page cannot be served at 127.0.0.1, port {port}")
 
 

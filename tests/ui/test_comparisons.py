@@ -15,7 +15,7 @@ from diffdemo.measure.difference import compare
 from diffdemo.records.quality_curves import SETTINGS, TABLES, weights_of
 from diffdemo.ui.runs.compare_link import asked_for, link
 from diffdemo.ui.runs.comparisons import pair_of, pairs, start, table
-from diffdemo.ui.runs.settings import linked
+from diffdemo.ui.runs.settings import Settings, linked
 from diffdemo.ui.runs.stream import stream
 from diffdemo.ui.runs.zoo import ModelZoo
 
@@ -49,19 +49,25 @@ def test_only_pictures_alike_in_shape_are_compared():
         compare(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((2, 4, 4, 3), np.uint8))
 
 
-SIDE = ("simple_unet", 3, "ddim", 1)
+def side(model: str, steps: int, sampler: str, guidance: float, **shared) -> Settings:
+    shared = {"class_name": "cat", "seed": "5", "count": 1, **shared}
+    return Settings(model, steps=steps, sampler=sampler, guidance=guidance, **shared)
+
+
+SIDE = side("simple_unet", 3, "ddim", 1)
+TWO = replace(SIDE, count=2)
 
 
 def test_unlinked_noise_takes_the_following_seeds(zoo):
-    linked, unlinked = (start(zoo, "cat", "5", 2, same, SIDE, SIDE, SIDE) for same in (True, False))
+    linked, unlinked = (start(zoo, [TWO] * 3, same) for same in (True, False))
     assert [lane.seeds for lane in linked] == [[5, 6]] * 3
     assert [lane.seeds for lane in unlinked] == [[5, 6], [7, 8], [9, 10]]
     with pytest.raises(RequestError, match="seed must be a whole number"):
-        start(zoo, "cat", str(2**64 - 2), 2, False, SIDE, SIDE)
+        start(zoo, [replace(TWO, seed=str(2**64 - 2))] * 2, False)
 
 
 def test_every_pair_has_its_rows_and_the_mean_of_its_difference(zoo):
-    lanes = start(zoo, "cat", "5", 2, True, SIDE, ("attention_unet", 3, "ddim", 1), SIDE)
+    lanes = start(zoo, [TWO, replace(TWO, model="attention_unet"), TWO], True)
     list(stream(lanes))
     assert pairs(3) == ["A and B", "A and C", "B and C"]
     assert len(pairs(4)) == 6
@@ -88,7 +94,7 @@ def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_
     first = with_figures("simple_unet", {"fid": figure(41.237, 10), "recall": figure(0.25, 10), "class_agreement": 0.5})
     second = with_figures("attention_unet", {"fid": figure(30.0, 20), "recall": figure(0.75, 10, steps=20)})
     both = ModelZoo({"simple_unet": first, "attention_unet": second}, {})
-    lanes = start(both, "cat", "5", 1, True, SIDE, ("attention_unet", 3, "ddim", 2))
+    lanes = start(both, [SIDE, side("attention_unet", 3, "ddim", 2)], True)
     list(stream(lanes))
     rows = dict(line.strip("| ").split(" | ", 1) for line in table(lanes).splitlines()[2:])
     assert rows["parameters"] == "71,228 | 75,708"
@@ -99,12 +105,12 @@ def test_the_table_has_a_row_for_each_measured_figure_and_a_dash_where_there_is_
     assert rows["FID, n = 20 against this; classifier"] == r"- | 30 \(real: 0.5\)"
     # they are of other runs than these, and the table says of which
     assert rows["*the checkpoint, drawn by*"] == "ddim, 10 steps | ddim, 10 steps"
-    assert "quality figures" in table(start(zoo, "cat", "5", 1, True, SIDE))
+    assert "quality figures" in table(start(zoo, [SIDE], True))
 
 
 def test_the_table_has_the_figures_of_runs_with_these_settings_where_they_were_measured(zoo, tmp_path):
     def rows(*sides, class_name: str = "cat") -> dict:
-        lanes = start(zoo, class_name, "5", 1, True, *sides)
+        lanes = start(zoo, [replace(one, class_name=class_name) for one in sides], True)
         list(stream(lanes))
         return dict(line.strip("| ").split(" | ", 1) for line in table(lanes, tmp_path).splitlines()[2:])
 
@@ -131,7 +137,9 @@ def test_the_table_has_the_figures_of_runs_with_these_settings_where_they_were_m
     other = point("ddim", 3, 1.0, 8.0, weights="other")
     write("attention_unet", "steps", other, point("ddim", 3, 2.0, 7.25), point("ddpm", 3, 2.0, 9.5))
     write("attention_unet", "guidance_scale", point("ddim", 3, 1.5, 6.0))
-    asked = [("attention_unet", *rest) for rest in ((3, "ddim", 2), (3, "ddpm", 2), (3, "ddim", 1.5), (3, "ddim", 1))]
+    asked = [
+        side("attention_unet", *rest) for rest in ((3, "ddim", 2), (3, "ddpm", 2), (3, "ddim", 1.5), (3, "ddim", 1))
+    ]
     name = "Fréchet distance of such runs, n = 1,500"
     assert rows(*asked)[name] == r"7.25 \(real: 0.5\) | 9.5 \(real: 0.5\) | 6 \(real: 0.5\) | -"
     assert name not in rows(*asked, class_name="any")
@@ -146,9 +154,9 @@ def read(address: str) -> dict:
 @pytest.mark.parametrize("same", [True, False])
 def test_a_link_brings_back_every_run(zoo, same):
     sides = [("simple_unet", 3, "ddim", 0.1 + 0.2), ("attention_unet", 4, "heun", 1), ("simple_unet", 5, "ddpm", 20)]
-    lanes = start(zoo, "cat", str(2**64 - 9), 2, same, *sides)
+    lanes = start(zoo, [side(*one, seed=str(2**64 - 9), count=2) for one in sides], same)
     asked = asked_for(zoo, read(link(lanes, same)))
-    again = start(zoo, asked.class_name, asked.seed, asked.count, asked.linked, *asked.sides)
+    again = start(zoo, asked.sides, asked.linked)
     assert asked.linked == same
     for one, other in zip(lanes, again, strict=True):
         assert (one.model.key, one.settings, one.seeds) == (other.model.key, other.settings, other.seeds)
@@ -159,8 +167,8 @@ def test_a_link_may_leave_settings_out_and_is_for_its_tab_only(zoo):
     assert asked_for(zoo, {"tab": "forward", "seed": "3"}) is None
     assert asked_for(zoo, {"tab": "compare", "utm": "x"}) is None
     asked = asked_for(zoo, {"tab": "compare", "sampler_c": "heun"})
-    assert [side[0] for side in asked.sides] == ["simple_unet", "attention_unet", "attention_unet"]
-    assert [side[2] for side in asked.sides] == ["dpmpp", "dpmpp", "heun"]
+    assert [one.model for one in asked.sides] == ["simple_unet", "attention_unet", "attention_unet"]
+    assert [one.sampler for one in asked.sides] == ["dpmpp", "dpmpp", "heun"]
     assert linked(zoo, {"tab": "compare", "seed": "3"}) is None  # not for the Generate tab
 
 

@@ -15,6 +15,7 @@ from diffdemo.registry import SPECS
 from diffdemo.trajectory import Trajectory, curves
 from diffdemo.ui.components.picker import chosen, offer
 from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.stream import stream, whole
 from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import classify as classify_tab
@@ -70,7 +71,7 @@ def test_another_picture_model_or_seed_is_another_scene(zoo):
 @pytest.mark.parametrize(("t", "steps", "taken"), [(999, 5, 5), (300, 5, 5), (3, 20, 4), (0, 20, 1)])
 def test_denoising_starts_with_the_very_state_on_display(zoo, key, t, steps, taken):
     class_name = zoo.classes(key)[-1]
-    lane = forward.start(zoo, PICTURE, key, class_name, steps, "ddim", 1, "5", t)
+    lane = forward.start(zoo, PICTURE, Settings(key, class_name, steps, "ddim", 1, "5"), t)
     message = whole(stream([lane]))
     assert message["state"] == "done" and lane.total == taken == len(message["frames"])
     assert message["lanes"][0]["title"].startswith(f"From t = {t}: ")
@@ -81,7 +82,7 @@ def test_denoising_starts_with_the_very_state_on_display(zoo, key, t, steps, tak
 def test_without_a_picture_one_sentence_asks_for_it(zoo):
     for ask in (
         lambda: forward.scene(zoo, None, "simple_unet", "1", 5),
-        lambda: forward.start(zoo, None, "simple_unet", "cat", 5, "ddim", 1, "1", 5),
+        lambda: forward.start(zoo, None, Settings("simple_unet", "cat", 5, "ddim", 1, "1"), 5),
         lambda: classify_tab.start(zoo, None, "simple_unet"),
     ):
         with pytest.raises(RequestError, match="There is no picture yet; upload one or choose"):

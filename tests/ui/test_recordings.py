@@ -13,9 +13,10 @@ from diffdemo import RequestError
 from diffdemo.figures.raster import image_grid, save_gif
 from diffdemo.ui.runs.recordings import KINDS, Recordings
 from diffdemo.ui.runs.sampling_run import SamplingRun
-from diffdemo.ui.runs.settings import start
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.stream import stream
 from diffdemo.ui.runs.zoo import ModelZoo
+from diffdemo.ui.tabs.generate import start
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def zoo(tiny_checkpoints) -> ModelZoo:
 
 
 def lane(zoo: ModelZoo, steps: int = 4, count: int = 2, class_name: str = "cat") -> SamplingRun:
-    return start(zoo, "simple_unet", class_name, steps, "ddim", 1, "5", count)
+    return start(zoo, Settings("simple_unet", class_name, steps, "ddim", 1, "5", count))
 
 
 def finish(running: SamplingRun) -> SamplingRun:

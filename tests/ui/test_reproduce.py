@@ -14,8 +14,9 @@ from diffdemo.__main__ import main
 from diffdemo.ui.runs import reproduce
 from diffdemo.ui.runs.examples import EXAMPLES, examples
 from diffdemo.ui.runs.recordings import Recordings
-from diffdemo.ui.runs.settings import first_settings_of, link, linked, settings_of, start
+from diffdemo.ui.runs.settings import Settings, link, linked
 from diffdemo.ui.runs.stream import stream
+from diffdemo.ui.tabs.generate import start
 
 SETTINGS = [
     ("attention_unet", "horse", 5, "dpmpp", 2.5, "7", 4),
@@ -28,7 +29,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=[row[0] for row in SETTINGS])
 def test_the_command_and_the_python_give_the_very_pictures_of_the_run(zoo, settings, tmp_path, monkeypatch):
-    lane, recordings = start(zoo, *settings), Recordings()
+    lane, recordings = start(zoo, Settings(*settings)), Recordings()
     list(stream([lane]))
     recordings.keep("1", [lane])
     monkeypatch.chdir(tmp_path)
@@ -43,7 +44,7 @@ def test_the_command_and_the_python_give_the_very_pictures_of_the_run(zoo, setti
 
 
 def test_the_gif_of_a_short_run_is_the_one_that_the_command_writes(zoo, tmp_path):
-    lane, recordings = start(zoo, "simple_unet", "cat", 6, "ddim", 1, "3", 2), Recordings()
+    lane, recordings = start(zoo, Settings("simple_unet", "cat", 6, "ddim", 1, "3", 2)), Recordings()
     list(stream([lane]))
     recordings.keep("1", [lane])
     words = shlex.split(reproduce.command(lane, zoo.folder))[3:]
@@ -58,7 +59,7 @@ def test_the_gif_of_a_short_run_is_the_one_that_the_command_writes(zoo, tmp_path
 
 
 def test_the_shipped_checkpoints_need_not_be_named(zoo):
-    lane = start(zoo, *SETTINGS[0])
+    lane = start(zoo, Settings(*SETTINGS[0]))
     assert reproduce.command(lane, CHECKPOINTS) == (
         "python -m diffdemo sample --model attention_unet --class horse --steps 5 --sampler dpmpp --guidance 2.5 "
         "--seed 7 -n 4 --device cpu --out attention_unet-horse-7-to-10.png"
@@ -69,18 +70,18 @@ def test_the_shipped_checkpoints_need_not_be_named(zoo):
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=[row[0] for row in SETTINGS])
 def test_a_link_brings_back_every_setting(zoo, settings):
-    lane = start(zoo, *settings)
-    asked = linked(zoo, dict(parse_qsl(link(lane).removeprefix("?"))))
-    again = start(zoo, **asked)
+    lane = start(zoo, Settings(*settings))
+    asked = linked(zoo, dict(parse_qsl(link(lane.settings).removeprefix("?"))))
+    again = start(zoo, asked)
     assert (again.settings, again.seeds, again.model.key) == (lane.settings, lane.seeds, lane.model.key)
-    assert settings_of(again) == settings_of(lane)
+    assert asked == lane.settings
 
 
 def test_a_link_may_leave_settings_out_and_have_others_than_ours(zoo):
     assert linked(zoo, {}) is None
     assert linked(zoo, {"__theme": "dark"}) is None
     asked = linked(zoo, {"model": "patch_unet", "seed": "3", "utm": "x"})
-    assert asked == {"model": "patch_unet", **first_settings_of(zoo, "patch_unet"), "seed": "3", "count": 4}
+    assert asked == Settings.of(zoo, "patch_unet", seed="3", count=4)
 
 
 @pytest.mark.parametrize(
@@ -104,5 +105,5 @@ def test_a_bad_link_gets_one_sentence(zoo, query, sentence):
 def test_every_example_can_be_run_where_its_model_is(zoo, tiny_checkpoints):
     assert examples(zoo) == list(EXAMPLES)
     for example in EXAMPLES:
-        assert start(zoo, **example.settings).settings["class_name"] == example.class_name
-    assert {example.model for example in examples(open_shelf(tiny_checkpoints))} == {"attention_unet"}
+        assert start(zoo, example.settings).settings.class_name == example.settings.class_name
+    assert {example.settings.model for example in examples(open_shelf(tiny_checkpoints))} == {"attention_unet"}

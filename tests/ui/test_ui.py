@@ -20,7 +20,9 @@ from diffdemo.ui.page import build
 from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.runs import stream as runs
 from diffdemo.ui.runs.recordings import Recordings
-from diffdemo.ui.runs.stream import SamplingRun, Stops, stream, whole
+from diffdemo.ui.runs.sampling_run import SamplingRun
+from diffdemo.ui.runs.settings import Settings
+from diffdemo.ui.runs.stream import Stops, stream, whole
 from diffdemo.ui.runs.zoo import ModelZoo, about
 from diffdemo.ui.tabs import generate
 
@@ -32,7 +34,7 @@ def zoo(tiny_checkpoints) -> ModelZoo:
 
 def lane(zoo: ModelZoo, steps: int = 5, seeds=(1, 2), model: str = "simple_unet", **changes) -> SamplingRun:
     settings = {"class_name": "cat", "sampler": "ddim", "guidance": 1, **changes}
-    return SamplingRun.start(zoo[model], steps=steps, seeds=list(seeds), **settings)
+    return generate.start(zoo, Settings(model, steps=steps, seed=seeds[0], count=len(seeds), **settings))
 
 
 def shown_pixels(packed: str, count: int) -> np.ndarray:
@@ -139,13 +141,13 @@ def test_an_unconditional_model_offers_no_class_and_refuses_one(zoo):
     assert mixed.classes("simple_unet", "attention_unet") == ["any"]
     assert len(mixed.classes("attention_unet")) == 11
     with pytest.raises(RequestError, match="simple_unet is unconditional and takes no class"):
-        generate.start(mixed, "simple_unet", "cat", 3, "ddim", 1, "0", 1)
+        generate.start(mixed, Settings("simple_unet", "cat", 3, "ddim", 1, "0", 1))
     with pytest.raises(RequestError, match="takes no guidance but 1"):
-        generate.start(mixed, "simple_unet", "any", 3, "ddim", 2, "0", 1)
-    assert generate.first_settings_of(mixed, "simple_unet")["class_name"] == "any"
-    assert generate.first_settings_of(mixed, "simple_unet")["guidance"] == 1
+        generate.start(mixed, Settings("simple_unet", "any", 3, "ddim", 2, "0", 1))
+    assert Settings.of(mixed, "simple_unet").class_name == "any"
+    assert Settings.of(mixed, "simple_unet").guidance == 1
     build(mixed)
-    first = whole(stream([generate.start(mixed, "simple_unet", "any", 3, "ddim", 1, "0", 1)]))
+    first = whole(stream([generate.start(mixed, Settings("simple_unet", "any", 3, "ddim", 1, "0", 1))]))
     assert first["state"] == "done"
 
 
@@ -196,23 +198,30 @@ def test_a_shelf_without_models_does_not_open(tiny_checkpoints, tmp_path):
         open_shelf(tmp_path / "checkpoints")
 
 
-def test_a_showcase_is_computed_once_and_not_before_it_is_wanted(monkeypatch):
-    monkeypatch.setattr(wiring.FirstView, "_waiting", [])
-    made = []
-    hidden, inner = (wiring.FirstView(lambda name=name: made.append(name) or name) for name in ("hidden", "inner"))
-    outer = wiring.FirstView(lambda: f"outer of {inner()}")
+def test_a_first_view_is_computed_once_and_not_before_it_is_wanted():
+    made, views = [], wiring.FirstViews()
+    hidden, inner = (views.add(lambda name=name: made.append(name) or name) for name in ("hidden", "inner"))
+    outer = views.add(lambda: f"outer of {inner()}")
     assert made == []
     assert outer() == "outer of inner"
-    wiring.FirstView.finish_all()
+    views.finish_all()
     assert made == ["inner", "hidden"]
     assert (hidden(), inner(), outer()) == ("hidden", "inner", "outer of inner")
     assert made == ["inner", "hidden"]
 
 
-def test_a_showcase_that_fails_says_why_to_everyone_who_asks(monkeypatch):
-    monkeypatch.setattr(wiring.FirstView, "_waiting", [])
-    failing = wiring.FirstView(lambda: sources.read(None), at_once=True)
-    wiring.FirstView.finish_all()
+def test_a_page_that_begins_its_first_views_begins_no_other_pages():
+    made, one, other = [], wiring.FirstViews(), wiring.FirstViews()
+    one.add(lambda: made.append("one"))
+    other.add(lambda: made.append("other"))
+    one.finish_all()
+    assert made == ["one"]
+
+
+def test_a_first_view_that_fails_says_why_to_everyone_who_asks():
+    views = wiring.FirstViews()
+    failing = views.add(lambda: sources.read(None), at_once=True)
+    views.finish_all()
     for _ in range(2):
         with pytest.raises(gr.Error, match="picture"):
             failing()

@@ -1,14 +1,15 @@
 """The Compare tab's action as a named endpoint."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import gradio as gr
 
 from diffdemo.ui.api import endpoint as api
 from diffdemo.ui.parts import wiring
-from diffdemo.ui.runs.compare_link import SETTINGS
+from diffdemo.ui.runs.compare_link import OF_A_RUN
 from diffdemo.ui.runs.comparisons import NAMES, PAIR, start
-from diffdemo.ui.runs.settings import FIRST_SEED, filled_in, first_class
+from diffdemo.ui.runs.settings import FIRST_SEED, Settings, first_class
 from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs.compare import LATER
 
@@ -53,18 +54,14 @@ def connect(zoo: ModelZoo) -> None:
         interval_d=None,
         guide_d=None,
     ) -> Iterator[tuple]:
-        sides = [
-            (model_a, steps_a, sampler_a, guidance_a, interval_a, guide_a),
-            (model_b, steps_b, sampler_b, guidance_b, interval_b, guide_b),
-            (model_c, steps_c, sampler_c, guidance_c, interval_c, guide_c),
-            (model_d, steps_d, sampler_d, guidance_d, interval_d, guide_d),
-        ]
+        given = locals()
+        sides = [{setting: given[f"{setting}_{name.lower()}"] for setting in OF_A_RUN} for name in NAMES]
         with wiring.toasts():
-            asked = [(side[0], filled_in(zoo, side[0], None, *side[1:])) for side in sides if side[0]]
+            sides = [side for side in sides if side["model"]]
             if class_name is None:
-                class_name = first_class(zoo, *(model for model, _ in asked))
-            runs = [[{"model": model, **own}[name] for name in SETTINGS] for model, own in asked]
-            lanes = start(zoo, class_name, seed, n, same_noise, *runs)
+                class_name = first_class(zoo, *(side["model"] for side in sides))
+            asked = [replace(Settings.of(zoo, class_name=class_name, **side), seed=seed, count=n) for side in sides]
+            lanes = start(zoo, asked, same_noise)
             for reports in api.finish(lanes):
                 yield *[gr.skip() for _ in NAMES], reports
             galleries = [api.gallery(lane) for lane in lanes]

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import gradio as gr
 
@@ -10,8 +11,9 @@ from diffdemo.ui.api import endpoint as api
 from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs import reproduce
 from diffdemo.ui.runs.recordings import Recordings
-from diffdemo.ui.runs.settings import FAVOURITE, FIRST_SEED, filled_in, link, start
+from diffdemo.ui.runs.settings import FAVOURITE, FIRST_SEED, Settings, link
 from diffdemo.ui.runs.zoo import ModelZoo
+from diffdemo.ui.tabs.generate import start
 
 
 def connect(zoo: ModelZoo, recordings: Recordings) -> None:
@@ -38,13 +40,14 @@ def connect(zoo: ModelZoo, recordings: Recordings) -> None:
         guide=None,
     ) -> Iterator[tuple]:
         with wiring.toasts():
-            asked = filled_in(zoo, model, class_name, steps, sampler, guidance, interval, guide)
-            lane = start(zoo, model, **asked, seed=seed, count=n)
+            how = {"sampler": sampler, "guidance": guidance, "interval": interval, "guide": guide}
+            asked = Settings.of(zoo, model, class_name=class_name, steps=steps, **how)
+            lane = start(zoo, replace(asked, seed=seed, count=n))
             for reports in api.finish([lane]):
                 yield gr.skip(), reports[0], gr.skip()
             name = uuid.uuid4().hex
             recordings.keep(name, [lane])
-            again = {"command": reproduce.command(lane, zoo.folder), "link": link(lane)}
+            again = {"command": reproduce.command(lane, zoo.folder), "link": link(lane.settings)}
             yield api.gallery(lane), lane.report() | again, name
 
     inputs = [

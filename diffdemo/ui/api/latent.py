@@ -6,12 +6,11 @@ import gradio as gr
 import numpy as np
 
 from diffdemo import validate
-from diffdemo.latent.map import follow
 from diffdemo.ui.api import endpoint as api
 from diffdemo.ui.parts import latent_views as views
 from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.parts.latent_views import LatentSpace
-from diffdemo.ui.runs.settings import first_settings_of
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import latent
 
@@ -88,22 +87,23 @@ def _interpolate(space: LatentSpace) -> None:
 
 
 def _path(zoo: ModelZoo, space: LatentSpace) -> None:
-    asked = first_settings_of(zoo, space.model.key)
+    asked = Settings.of(zoo, space.model.key)
 
     def run(class_name, steps, seed, sampler, guidance, interval) -> Iterator[tuple]:
         with wiring.toasts():
-            lane, way = latent.start(space, class_name, steps, sampler, guidance, seed, interval), []
-            lane.steps = follow(lane.steps, space.map, way)
+            how = {"sampler": sampler, "guidance": guidance, "seed": seed, "interval": interval}
+            way: list[np.ndarray] = []
+            lane = views.start(space, Settings(space.model.key, class_name, steps, **how, count=1), way)
             for reports in api.finish([lane]):
                 yield gr.skip(), reports[0]
             yield lane.pictures[0], lane.report() | {"path": np.stack(way).tolist()}
 
     inputs = [
-        api.text("class_name", asked["class_name"]),
-        api.value("steps", asked["steps"]),
-        api.text("seed", latent.FIRST_SEED),
-        api.text("sampler", asked["sampler"]),
-        api.value("guidance", asked["guidance"]),
-        api.text("interval", asked["interval"]),
+        api.text("class_name", asked.class_name),
+        api.value("steps", asked.steps),
+        api.text("seed", asked.seed),
+        api.text("sampler", asked.sampler),
+        api.value("guidance", asked.guidance),
+        api.text("interval", asked.interval),
     ]
     api.endpoint("latent_path", run, inputs, [api.image("sample"), gr.JSON(visible=False, label="settings")])

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import gradio as gr
 
@@ -11,7 +12,7 @@ from diffdemo.errors import RequestError
 from diffdemo.measure.diffusion_classifier import DRAWS, Scores
 from diffdemo.ui.api import endpoint as api
 from diffdemo.ui.parts import sources, wiring
-from diffdemo.ui.runs.settings import FAVOURITE, filled_in
+from diffdemo.ui.runs.settings import FAVOURITE, FIRST_SEED, Settings
 from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import classify, forward
 
@@ -41,7 +42,7 @@ def _forward(zoo: ModelZoo) -> None:
         api.picture_file(),
         api.text("model", zoo.pick(FAVOURITE)),
         api.value("t", forward.FIRST_LEVEL),
-        api.text("seed", forward.FIRST_SEED),
+        api.text("seed", FIRST_SEED),
     ]
     api.endpoint("forward", run, inputs, [api.image("x_t"), gr.JSON(visible=False, label="numbers")])
 
@@ -60,8 +61,9 @@ def _denoise_from(zoo: ModelZoo) -> None:
         guide=None,
     ) -> Iterator[tuple]:
         with wiring.toasts():
-            asked = filled_in(zoo, model, class_name, steps, sampler, guidance, interval, guide)
-            lane = forward.start(zoo, sources.read(picture), model, **asked, seed=seed, t=t)
+            how = {"sampler": sampler, "guidance": guidance, "interval": interval, "guide": guide}
+            asked = Settings.of(zoo, model, class_name=class_name, steps=steps, **how)
+            lane = forward.start(zoo, sources.read(picture), replace(asked, seed=seed), t)
             for reports in api.finish([lane]):
                 yield gr.skip(), reports[0]
             yield lane.pictures[0], lane.report() | {"t": int(t)}
@@ -72,7 +74,7 @@ def _denoise_from(zoo: ModelZoo) -> None:
         api.text("class_name"),
         api.value("t", forward.FIRST_LEVEL),
         api.value("steps"),
-        api.text("seed", forward.FIRST_SEED),
+        api.text("seed", FIRST_SEED),
         api.text("sampler"),
         api.value("guidance"),
         api.text("interval"),

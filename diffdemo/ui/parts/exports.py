@@ -78,7 +78,7 @@ def layout() -> Exports:
 
 def describe(name: str, lane: SamplingRun, checkpoints: Path) -> tuple[str, str, str, str]:
     """The name of a run and the texts that belong to it."""
-    return name, reproduce.command(lane, checkpoints), reproduce.python(lane, checkpoints), link(lane)
+    return name, reproduce.command(lane, checkpoints), reproduce.python(lane, checkpoints), link(lane.settings)
 
 
 def connect(exports: Exports, recordings: Recordings) -> None:

@@ -15,7 +15,9 @@ from diffdemo.latent.map import LatentMap, follow, interpolate, load_map
 from diffdemo.latent.space import psnr
 from diffdemo.latent_generator import LatentGenerator
 from diffdemo.ui.components.viewer import pack, pack_numbers
-from diffdemo.ui.runs.stream import SamplingRun, stream
+from diffdemo.ui.runs.sampling_run import SamplingRun
+from diffdemo.ui.runs.settings import Settings
+from diffdemo.ui.runs.stream import stream
 from diffdemo.ui.runs.zoo import ModelZoo
 
 MODEL = "latent_diffusion"
@@ -167,13 +169,22 @@ def strip(space: LatentSpace, a: object, b: object, mine: np.ndarray | None = No
     }
 
 
+def start(space: LatentSpace, asked: Settings, way: list[np.ndarray]) -> SamplingRun:
+    """A checked run, of one image, which puts its path on the map, (x, y) of every state, into `way`.
+
+    Raises:
+        RequestError: a setting is out of range or unknown.
+    """
+    model = space.model
+    return SamplingRun.start(model, asked.request(model), watch=lambda steps: follow(steps, space.map, way))
+
+
 def walk(
-    space: LatentSpace, lane: SamplingRun, halted: Callable[[], bool] = lambda: False, seconds: float | None = None
+    space: LatentSpace, asked: Settings, halted: Callable[[], bool] = lambda: False, seconds: float | None = None
 ) -> Iterator[tuple[dict, dict]]:
-    """Run a lane of one seed: messages for the viewer, as `stream` has them, each with the path so far for the map."""
+    """Run these settings: messages for the viewer, as `stream` has them, each with the path so far for the map."""
     way: list[np.ndarray] = []
-    lane.steps = follow(lane.steps, space.map, way)
-    for message in stream([lane], halted, seconds):
+    for message in stream([start(space, asked, way)], halted, seconds):
         path = {"run": message["run"], "points": pack_numbers(np.stack(way)), "done": message["state"] == "done"}
         yield message, {"path": path}
 

@@ -3,10 +3,10 @@
 import gradio as gr
 import numpy as np
 
+from diffdemo.process.samplers import SAMPLER_TITLES
 from diffdemo.records.quality_curves import FIGURES, LABELS
 from diffdemo.records.tables import plain
 from diffdemo.ui.components.curves import Series, curves, plot
-from diffdemo.ui.runs.stream import SAMPLER_TITLES
 
 # The same in every plot, whichever samplers it has; the next colour is that of real pictures.
 COLOURS = {name: colour for colour, name in enumerate(SAMPLER_TITLES)}

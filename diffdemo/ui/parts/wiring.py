@@ -2,20 +2,15 @@
 
 import html
 import os
-import random
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
-from typing import ClassVar
 
 import gradio as gr
 
 from diffdemo.errors import DiffdemoError
-from diffdemo.generator import Generator
-from diffdemo.process.guidance import NO_CLASS, WEAK_MODEL
-from diffdemo.ui.runs.settings import can_be_guided
-from diffdemo.ui.runs.stream import MOST_IMAGES, SAMPLER_TITLES, Stops
+from diffdemo.ui.runs.stream import Stops
 
 # One run at a time: two at once on the same cores would make both slow. The queue tells visitors their place.
 QUEUE = {"concurrency_id": "network", "concurrency_limit": 1}
@@ -26,9 +21,6 @@ BESIDE = {"concurrency_limit": None, **PRIVATE}
 # Time limits of Gradio do not end a run of a generator function.
 SECONDS_ON_A_SPACE = 60.0
 
-SAMPLER_CHOICES = [(name, key) for key, name in SAMPLER_TITLES.items()]
-SAMPLER_INFO = "DPM-Solver++ needs the fewest steps; DDPM is the original; Heun evaluates the network twice a step."
-INTERVAL = "Guided at noise levels σ: low,high or all"
 # Of the page's address.
 OPEN_LINKED_TAB = """() => {
     const asked = new URLSearchParams(location.search).get("tab");
@@ -88,34 +80,12 @@ def answer_newest(
 
 
 class FirstView:
-    """A run computed once, for every visitor's first sight of a tab.
+    """A run computed once, for every visitor's first sight of a tab."""
 
-    That of the tab on display begins `at_once`. The others together take seconds, in which the page would come up more
-    slowly, so they begin with `begin_all`, or when their tab is opened if that is sooner.
-    """
-
-    _worker = ThreadPoolExecutor(1, thread_name_prefix="first_view")
-    _waiting: ClassVar[list["FirstView"]] = []
-
-    def __init__(self, make: Callable[[], object], at_once: bool = False):
+    def __init__(self, make: Callable[[], object]):
         self._make: Callable[[], object] | None = make
         self._result: object = None
         self._lock = Lock()
-        self._waiting.append(self)
-        if at_once:
-            self._worker.submit(self)
-
-    @classmethod
-    def begin_all(cls) -> None:
-        """Compute in the background, one after another, what nobody has asked for yet."""
-        while cls._waiting:
-            cls._worker.submit(cls._waiting.pop(0))
-
-    @classmethod
-    def finish_all(cls) -> None:
-        """Wait until every one is computed, which a measurement must."""
-        cls.begin_all()
-        cls._worker.submit(lambda: None).result()
 
     def __call__(self) -> object:
         """The result, computed or waited for if it is not there yet."""
@@ -123,6 +93,36 @@ class FirstView:
             if self._make:
                 self._result, self._make = self._make(), None
             return self._result
+
+
+class FirstViews:
+    """The first views of one page.
+
+    That of the tab on display begins `at_once`. The others together take seconds, in which the page would come up more
+    slowly, so they begin with `begin_all`, or when their tab is opened if that is sooner.
+    """
+
+    def __init__(self):
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="first_view")
+        self._waiting: list[FirstView] = []
+
+    def add(self, make: Callable[[], object], at_once: bool = False) -> FirstView:
+        """One more of them."""
+        view = FirstView(make)
+        self._waiting.append(view)
+        if at_once:
+            self._worker.submit(view)
+        return view
+
+    def begin_all(self) -> None:
+        """Compute in the background, one after another, what nobody has asked for yet."""
+        while self._waiting:
+            self._worker.submit(self._waiting.pop(0))
+
+    def finish_all(self) -> None:
+        """Wait until every one is computed, which a measurement must."""
+        self.begin_all()
+        self._worker.submit(lambda: None).result()
 
 
 def show_first(
@@ -142,11 +142,6 @@ def show_first(
     there = tab.select(lambda shown: None if shown else wait() and None, opened, **quiet)
     there.then(open_tab, [opened, *inputs], [*outputs, opened], js=js, **quiet)
     return opened
-
-
-def new_seed() -> str:
-    """A seed nobody chose, short enough to read out."""
-    return str(random.randrange(1_000_000))
 
 
 def visitor(request: gr.Request, tab: str) -> str:
@@ -200,45 +195,6 @@ def press_if_linked(tab: str, elem_id: str, names: Iterable[str]) -> str:
         const here = (asked.get("tab") ?? "generate") === "{tab}";
         if (here && {list(names)}.some((name) => asked.has(name))) ({press(elem_id)})();
     }}"""
-
-
-def steps_and_guidance(
-    settings: dict, model: Generator, prefix: str = ""
-) -> tuple[gr.Number, gr.Number, gr.Textbox, gr.Radio]:
-    """Steps, guidance, its interval and its guide, without limits of their own: our checks answer in one sentence."""
-    possible, choices = can_be_guided(model), guide_choices(model)
-    with gr.Row():
-        steps = gr.Number(settings["steps"], label=f"{prefix}Steps", min_width=100)
-        guidance = gr.Number(settings["guidance"], label=f"{prefix}Guidance", step=0.5, min_width=100, visible=possible)
-    interval = gr.Textbox(settings["interval"], label=f"{prefix}{INTERVAL}", max_lines=1, visible=possible)
-    guide = gr.Radio(choices, value=settings["guide"], label=f"{prefix}Guided by", visible=bool(model.guide))
-    return steps, guidance, interval, guide
-
-
-def guide_choices(model: Generator) -> list[tuple[str, str]]:
-    """What a model can be guided by, as Gradio's Radio takes it."""
-    by_class = [("The same without its class", NO_CLASS)] if model.classes or not model.guide else []
-    return by_class + ([("A weaker version of it", WEAK_MODEL)] if model.guide else [])
-
-
-def guidance_updates(model: Generator, guidance, interval: str, guide: str) -> list:
-    """Updates of the last three of `steps_and_guidance` for a model."""
-    possible = can_be_guided(model)
-    return [
-        gr.update(value=guidance, visible=possible),
-        gr.update(value=interval, visible=possible),
-        gr.update(value=guide, choices=guide_choices(model), visible=bool(model.guide)),
-    ]
-
-
-def noise_settings(seed: str, count: int) -> tuple[gr.Textbox, gr.Slider]:
-    """Seed, a button for a new one, and the number of images."""
-    with gr.Row(elem_classes="seed-row"):
-        box = gr.Textbox(seed, label="Seed", max_lines=1, scale=3, min_width=120)
-        button = gr.Button("New seed", scale=1, min_width=96, size="sm")
-    number = gr.Slider(1, MOST_IMAGES, count, step=1, label="Images", min_width=130, buttons=[])
-    button.click(new_seed, outputs=box, queue=False, **PRIVATE)
-    return box, number
 
 
 def connect_stop(event: Callable, run, viewer: gr.HTML, stops: Stops, tab: str) -> None:

@@ -1,43 +1,38 @@
 """A link that brings back a comparison: its runs, the class and the noise that they share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from diffdemo import validate
-from diffdemo.process.guidance import number
 from diffdemo.ui.runs.comparisons import FEWEST, NAMES, PAIR, start
 from diffdemo.ui.runs.sampling_run import SamplingRun
-from diffdemo.ui.runs.settings import FIRST_COUNT, FIRST_SEED, first_settings_of
+from diffdemo.ui.runs.settings import Settings, first_class
 from diffdemo.ui.runs.zoo import ModelZoo
 
 TAB = "compare"
 # Of one run; in a link with "_a", "_b", ... after them.
-SETTINGS = ("model", "steps", "sampler", "guidance", "interval", "guide")
-SHARED = ("class", "seed", "images", "linked")
-IN_A_LINK = [*SHARED, *(f"{setting}_{name.lower()}" for name in NAMES for setting in SETTINGS)]
+OF_A_RUN = ("model", "steps", "sampler", "guidance", "interval", "guide")
+SHARED = {"class": "class_name", "seed": "seed", "images": "count"}
+IN_A_LINK = [*SHARED, "linked", *(f"{setting}_{name.lower()}" for name in NAMES for setting in OF_A_RUN)]
 YES, NO = "yes", "no"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The settings of a comparison, checked; `sides` are as `start` takes them, see SETTINGS."""
+    """The checked settings of a comparison; the sides share their class, first seed and number of images."""
 
-    class_name: str
-    seed: str
-    count: int
+    sides: list[Settings]
     linked: bool
-    sides: list[tuple]
 
 
 def link(lanes: Sequence[SamplingRun], linked: bool) -> str:
     """The part of an address, from "?" on, that opens the page with these runs; `linked`: on the same noise."""
-    shared = (lanes[0].settings["class_name"], lanes[0].seeds[0], len(lanes[0].seeds), YES if linked else NO)
-    query = {"tab": TAB, **dict(zip(SHARED, shared, strict=True))}
-    for name, lane in zip(NAMES, lanes, strict=False):
-        asked = lane.settings
-        asked = {"model": lane.model.key, **asked, "guidance": number(asked["guidance"])}
-        query |= {f"{setting}_{name.lower()}": asked[setting] for setting in SETTINGS}
+    sides = [lane.settings.texts() for lane in lanes]
+    query = {"tab": TAB, **{name: sides[0][setting] for name, setting in SHARED.items()}}
+    query["linked"] = YES if linked else NO
+    for name, side in zip(NAMES, sides, strict=False):
+        query |= {f"{setting}_{name.lower()}": side[setting] for setting in OF_A_RUN}
     return "?" + urlencode(query)
 
 
@@ -51,21 +46,16 @@ def asked_for(zoo: ModelZoo, query: Mapping[str, str]) -> Comparison | None:
     """
     if query.get("tab") != TAB or not any(name in query for name in IN_A_LINK):
         return None
-    named = [place for place, name in enumerate(NAMES) if any(f"{s}_{name.lower()}" in query for s in SETTINGS)]
-    runs = max(FEWEST, 1 + max(named, default=0))
-    sides = [_side(zoo, query, place) for place in range(runs)]
-    possible = zoo.classes(*(model for model, *_ in sides))
-    usual = first_settings_of(zoo, sides[-1][0])["class_name"]
-    class_name = query.get("class", usual if usual in possible else possible[0])
+    named = [place for place, name in enumerate(NAMES) if any(f"{s}_{name.lower()}" in query for s in OF_A_RUN)]
+    sides = [_side(zoo, query, place) for place in range(max(FEWEST, 1 + max(named, default=0)))]
+    shared = {setting: query[name] for name, setting in SHARED.items() if name in query}
+    shared.setdefault("class_name", first_class(zoo, *(side.model for side in sides)))
     linked = validate.choice("answer", query.get("linked", YES), (YES, NO)) == YES
-    seed, count = query.get("seed", FIRST_SEED), query.get("images", FIRST_COUNT)
-    lanes = start(zoo, class_name, seed, count, linked, *sides)
-    checked = [(lane.model.key, *(lane.settings[setting] for setting in SETTINGS[1:])) for lane in lanes]
-    return Comparison(lanes[0].settings["class_name"], str(lanes[0].seeds[0]), len(lanes[0].seeds), linked, checked)
+    lanes = start(zoo, [replace(side, **shared) for side in sides], linked)
+    first = lanes[0].settings
+    return Comparison([replace(lane.settings, seed=first.seed) for lane in lanes], linked)
 
 
-def _side(zoo: ModelZoo, query: Mapping[str, str], place: int) -> tuple:
-    asked = {setting: query.get(f"{setting}_{NAMES[place].lower()}") for setting in SETTINGS}
-    model = asked["model"] or zoo.pick(PAIR[min(place, 1)])
-    defaults = {"model": model, **first_settings_of(zoo, model)}
-    return tuple(defaults[setting] if asked[setting] is None else asked[setting] for setting in SETTINGS)
+def _side(zoo: ModelZoo, query: Mapping[str, str], place: int) -> Settings:
+    asked = {setting: query.get(f"{setting}_{NAMES[place].lower()}") for setting in OF_A_RUN}
+    return Settings.of(zoo, asked.pop("model") or zoo.pick(PAIR[min(place, 1)]), **asked)

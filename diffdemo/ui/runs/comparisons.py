@@ -1,6 +1,7 @@
 """What the Compare tab says of several runs: the table, the pictures of two of them and their difference."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -15,7 +16,7 @@ from diffdemo.records.quality_curves import FIGURES, measured_as, measured_at
 from diffdemo.records.tables import markdown, plain
 from diffdemo.ui.runs.recordings import finished
 from diffdemo.ui.runs.sampling_run import SamplingRun
-from diffdemo.ui.runs.stream import MOST_IMAGES
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.zoo import ANY, ModelZoo, title
 
 NAMES = ("A", "B", "C", "D")
@@ -25,19 +26,18 @@ ENLARGED = 8  # pixels on the page for each of the picture's
 ACROSS = " and "
 
 
-def start(zoo: ModelZoo, class_name: str | None, seed, count, linked: bool, *sides: Sequence) -> list[SamplingRun]:
-    """Checked runs, one for each of `sides` (model, steps, sampler, guidance, interval, guide), the last two optional.
+def start(zoo: ModelZoo, sides: Sequence[Settings], linked: bool) -> list[SamplingRun]:
+    """Checked runs, one for each of the sides, which share their class, first seed and number of images.
 
     Linked, all have the same seeds; otherwise B's seeds follow A's, C's follow B's, and so on.
     """
-    batches = [validate.consecutive_seeds(seed, count, MOST_IMAGES)]
-    for _ in sides[1:]:
-        own = batches[0] if linked else validate.consecutive_seeds(batches[-1][-1] + 1, len(batches[0]))
-        batches.append(own)
-    return [
-        SamplingRun.start(zoo[model], class_name, *settings, seeds=seeds, prefix=f"{name}: ")
-        for name, (model, *settings), seeds in zip(NAMES, sides, batches, strict=False)
-    ]
+    lanes: list[SamplingRun] = []
+    for name, side in zip(NAMES, sides, strict=False):
+        if lanes and not linked:
+            side = replace(side, seed=lanes[-1].seeds[-1] + 1)
+        model = zoo[side.model]
+        lanes.append(SamplingRun.start(model, side.request(model), prefix=f"{name}: "))
+    return lanes
 
 
 def results(lanes: Sequence[SamplingRun], pair: str, checkpoints: Path = CHECKPOINTS) -> tuple:

@@ -11,12 +11,12 @@ from diffdemo.ui.runs.sampling_run import SamplingRun
 
 def command(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
     """The command that writes the very PNG file that the page gives of this run."""
-    asked, seeds = lane.settings, lane.seeds
-    class_name = [] if asked["class_name"] == ANY else ["--class", asked["class_name"]]
+    asked, seeds, scale = lane.asked, lane.seeds, number(lane.asked.guidance.scale)
+    class_name = [] if asked.class_name == ANY else ["--class", asked.class_name]
     words = [
         *("python", "-m", "diffdemo", "sample", "--model", lane.model.key, *class_name),
-        *("--steps", str(asked["steps"]), "--sampler", asked["sampler"]),
-        *("--guidance", number(asked["guidance"]), *_guided_how(lane), "--seed", str(seeds[0]), "-n", str(len(seeds))),
+        *("--steps", str(asked.steps), "--sampler", asked.sampler),
+        *("--guidance", scale, *_guided_how(lane), "--seed", str(seeds[0]), "-n", str(len(seeds))),
         *("--device", lane.model.device.type, "--out", f"{file_name(lane)}.png"),
         *([] if is_shipped(checkpoints) else ["--checkpoints", str(checkpoints)]),
     ]
@@ -25,9 +25,9 @@ def command(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
 
 def python(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
     """The same in Python: `images` is then (N, 32, 32, 3) uint8."""
-    asked, seeds = lane.settings, lane.seeds
+    asked, seeds = lane.asked, lane.seeds
     elsewhere = "" if is_shipped(checkpoints) else f", checkpoints={str(checkpoints)!r}"
-    class_name = None if asked["class_name"] == ANY else asked["class_name"]
+    class_name = None if asked.class_name == ANY else asked.class_name
     flags = iter(_guided_how(lane))
     how = "".join(f"{flag[2:].replace('-', '_')}={value!r}, " for flag, value in zip(flags, flags, strict=True))
     wanted = f"[{seeds[0]}]" if len(seeds) == 1 else f"range({seeds[0]}, {seeds[-1] + 1})"
@@ -35,7 +35,7 @@ def python(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
 
 model = diffdemo.load({lane.model.key!r}, device={lane.model.device.type!r}{elsewhere})
 images = model.sample(
-    {class_name!r}, steps={asked["steps"]}, sampler={asked["sampler"]!r}, guidance_scale={number(asked["guidance"])},
+    {class_name!r}, steps={asked.steps}, sampler={asked.sampler!r}, guidance_scale={number(asked.guidance.scale)},
     {how}seeds={wanted},
 )"""
 
@@ -50,8 +50,8 @@ def _guided_how(lane: SamplingRun) -> list[str]:
 def file_name(lane: SamplingRun) -> str:
     """Model, class and seeds, and the step that the pictures are of if it is not the last; without a suffix."""
     parts = [lane.model.key]
-    if lane.settings["class_name"] != ANY:
-        parts.append(lane.settings["class_name"])
+    if lane.asked.class_name != ANY:
+        parts.append(lane.asked.class_name)
     parts.append(f"{lane.seeds[0]}" if len(lane.seeds) == 1 else f"{lane.seeds[0]}-to-{lane.seeds[-1]}")
     if lane.last and not lane.finished:
         parts.append(f"after-{lane.shown}-of-{lane.total}-steps")

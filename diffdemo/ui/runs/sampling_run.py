@@ -1,16 +1,17 @@
 """A lane: one model at work on one batch, and everything the page says and keeps of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import Tensor
 
-from diffdemo import validate
 from diffdemo.generator import Generator
 from diffdemo.process.samplers import SAMPLER_TITLES, Step
 from diffdemo.request import ANY, SamplingRequest
 from diffdemo.ui.components.viewer import pack, pack_numbers
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.zoo import title
 
 
@@ -46,28 +47,20 @@ class SamplingRun:
     def start(
         cls,
         model: Generator,
-        class_name: str | None,
-        steps: object,
-        sampler: str,
-        guidance: object,
-        interval: object = None,
-        guide: str | None = None,
+        asked: SamplingRequest,
         *,
-        seeds: list[int],
+        start: tuple[Tensor, int] | None = None,
+        watch: Callable[[Iterator[Step]], Iterator[Step]] = lambda steps: steps,
         prefix: str = "",
+        origin: str = "",
     ) -> "SamplingRun":
-        """Check everything and start; RequestError says what is wrong, and what is None is the checkpoint's own."""
-        asked = model.request(
-            class_name or ANY,
-            # of the page's fields, one that was emptied has None; only the last two may be left out
-            steps=validate.steps(steps, model.diffusion.schedule.steps),
-            sampler=validate.choice("sampler", sampler, list(SAMPLER_TITLES)),
-            guidance_scale=validate.real_number("guidance", guidance, 0, validate.MAX_GUIDANCE),
-            guidance_interval=interval or None,
-            guide=guide,
-            seeds=seeds,
-        )
-        return cls(model, asked, model.run(asked), prefix)
+        """A run that is ready for its first step.
+
+        Args:
+            start: (x_t, t) to start there and not with noise, as `Generator.denoise` takes it.
+            watch: sees every step on its way to the page.
+        """
+        return cls(model, asked, watch(model.run(asked, start)), prefix, origin)
 
     @property
     def seeds(self) -> list[int]:
@@ -75,17 +68,9 @@ class SamplingRun:
         return list(self.asked.seeds)
 
     @property
-    def settings(self) -> dict:
-        """What `start` must be given to repeat the run, but for the seeds."""
-        asked, guidance = self.asked, self.asked.guidance
-        return {
-            "class_name": asked.class_name,
-            "steps": asked.steps,
-            "sampler": asked.sampler,
-            "guidance": guidance.scale,
-            "interval": guidance.interval_text,
-            "guide": guidance.guide,
-        }
+    def settings(self) -> Settings:
+        """Those that the run has, and a repetition of it must have."""
+        return Settings.of_request(self.model.key, self.asked)
 
     def advance(self, shown: bool) -> dict | None:
         """Take a step; its frame if it is to be shown and there was a step left."""
@@ -140,8 +125,7 @@ class SamplingRun:
     def report(self) -> dict:
         """What was asked for and what it took, as the API returns it."""
         return {
-            "model": self.model.key,
-            **self.settings,
+            **{name: value for name, value in vars(self.settings).items() if name not in ("seed", "count")},
             "seeds": [str(seed) for seed in self.seeds],
             "parameters": self.model.info.parameters,
             "network_evaluations": self.evaluations,

@@ -1,29 +1,92 @@
-"""The settings of a run: those the page opens with, those of a link, and their check."""
+"""The settings of a run: those the page opens with, those of a link, and the request that they make."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from urllib.parse import urlencode
 
 from diffdemo import validate
 from diffdemo.generator import Generator
 from diffdemo.process.guidance import number
-from diffdemo.ui.runs.sampling_run import SamplingRun
-from diffdemo.ui.runs.stream import MOST_IMAGES
+from diffdemo.request import ANY, SamplingRequest
 from diffdemo.ui.runs.zoo import ModelZoo
 
+MOST_IMAGES = 8
 FAVOURITE, FIRST_CLASS, FIRST_SEED, FIRST_COUNT = "attention_unet", "horse", "7", 4
 TAB = "generate"  # that a link opens if it names no other
-# What a link calls each setting; the order is that of `start`.
-IN_A_LINK = {
-    "model": "model",
-    "class": "class_name",
-    "steps": "steps",
-    "sampler": "sampler",
-    "guidance": "guidance",
-    "seed": "seed",
-    "images": "count",
-    "interval": "interval",
-    "guide": "guide",
-}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of one model, as the page's fields, a client or a link say it; `request` checks it.
+
+    Attributes:
+        model: key of a model of the page.
+        seed: of the first image; the others have the seeds after it.
+        count: of images.
+        guidance, interval, guide: scale, interval and guide of `diffdemo.process.guidance.Guidance`. The last two may
+            be left out for the checkpoint's own; of the others, None is a field that was emptied.
+    """
+
+    model: str
+    class_name: str | None
+    steps: object
+    sampler: str | None
+    guidance: object
+    seed: object = FIRST_SEED
+    count: object = FIRST_COUNT
+    interval: str | None = None
+    guide: str | None = None
+
+    @classmethod
+    def of(cls, zoo: ModelZoo, model: str, **named: object) -> "Settings":
+        """A good class and the checkpoint's own defaults, in place of what is not named or None."""
+        info = zoo[model].info
+        own = {
+            "class_name": first_class(zoo, model),
+            "steps": info.defaults["steps"],
+            "sampler": info.defaults["sampler"],
+            "guidance": info.guidance.scale if can_be_guided(zoo[model]) else 1,
+            "interval": info.guidance.interval_text,
+            "guide": info.guidance.guide,
+        }
+        return cls(model, **own | {name: value for name, value in named.items() if value is not None})
+
+    @classmethod
+    def of_request(cls, model: str, asked: SamplingRequest) -> "Settings":
+        """Those that make this request again, with the seed as text, because JavaScript's numbers end at 2^53."""
+        how = {"interval": asked.guidance.interval_text, "guide": asked.guidance.guide}
+        noise = {"seed": str(asked.seeds[0]), "count": len(asked.seeds)}
+        return cls(model, asked.class_name, asked.steps, asked.sampler, asked.guidance.scale, **noise, **how)
+
+    def request(self, model: Generator) -> SamplingRequest:
+        """What the model is to draw; RequestError says which of the settings is wrong."""
+        return model.request(
+            self.class_name or ANY,
+            steps=_typed(self.steps),
+            sampler=_typed(self.sampler),
+            guidance_scale=_typed(self.guidance),
+            guidance_interval=self.interval or None,
+            guide=self.guide or None,
+            seeds=validate.consecutive_seeds(self.seed, self.count, MOST_IMAGES),
+        )
+
+    def checked(self, zoo: ModelZoo) -> "Settings":
+        """The same, each in its own type and filled in; RequestError says which of them is wrong."""
+        return Settings.of_request(self.model, self.request(zoo[self.model]))
+
+    def texts(self) -> dict[str, object]:
+        """Each by its name, the guidance as text that loses nothing; of checked settings."""
+        return {**vars(self), "guidance": number(self.guidance)}
+
+
+NAMES = [field.name for field in fields(Settings)]
+# What a link calls each setting.
+IN_A_LINK = {{"class_name": "class", "count": "images"}.get(name, name): name for name in NAMES}
+
+
+def _typed(value: object) -> object:
+    """What a field holds; nothing, where it was emptied, is not the checkpoint's own value."""
+    return "" if value is None else value
 
 
 def first_class(zoo: ModelZoo, *keys: str) -> str:
@@ -32,65 +95,19 @@ def first_class(zoo: ModelZoo, *keys: str) -> str:
     return FIRST_CLASS if FIRST_CLASS in classes else classes[-1]
 
 
-def first_settings_of(zoo: ModelZoo, key: str) -> dict:
-    """A good class and the checkpoint's own defaults."""
-    info = zoo[key].info
-    guidance = info.guidance
-    return {
-        "class_name": first_class(zoo, key),
-        "steps": info.defaults["steps"],
-        "sampler": info.defaults["sampler"],
-        "guidance": guidance.scale if can_be_guided(zoo[key]) else 1,
-        "interval": guidance.interval_text,
-        "guide": guidance.guide,
-    }
-
-
 def can_be_guided(model: Generator) -> bool:
     """Whether there is anything to guide a model with: its classes, or a weaker version of it."""
     return bool(model.classes or model.guide)
 
 
-def filled_in(
-    zoo: ModelZoo, model: str, class_name=None, steps=None, sampler=None, guidance=None, interval=None, guide=None
-) -> dict:
-    """These settings, with those of `first_settings_of` the model in place of None."""
-    asked = {"class_name": class_name, "steps": steps, "sampler": sampler, "guidance": guidance}
-    asked |= {"interval": interval, "guide": guide}
-    return first_settings_of(zoo, model) | {name: value for name, value in asked.items() if value is not None}
+def link(settings: Settings) -> str:
+    """The part of an address, from "?" on, that opens the page with these settings, which are checked."""
+    texts = settings.texts()
+    return "?" + urlencode({name: texts[setting] for name, setting in IN_A_LINK.items()})
 
 
-def start(
-    zoo: ModelZoo,
-    model: str,
-    class_name: str | None,
-    steps,
-    sampler: str,
-    guidance,
-    seed,
-    count,
-    interval=None,
-    guide=None,
-) -> SamplingRun:
-    """A checked run of these settings; RequestError says which of them is wrong."""
-    seeds = validate.consecutive_seeds(seed, count, MOST_IMAGES)
-    return SamplingRun.start(zoo[model], class_name, steps, sampler, guidance, interval, guide, seeds=seeds)
-
-
-def link(lane: SamplingRun) -> str:
-    """The part of an address, from "?" on, that opens the page with the settings of this run."""
-    settings = settings_of(lane)
-    return "?" + urlencode({name: settings[setting] for name, setting in IN_A_LINK.items()})
-
-
-def settings_of(lane: SamplingRun) -> dict:
-    """What `start` must be given to repeat a run; the guidance as text that loses nothing."""
-    asked = {**lane.settings, "guidance": number(lane.settings["guidance"])}
-    return {"model": lane.model.key, **asked, "seed": lane.seeds[0], "count": len(lane.seeds)}
-
-
-def linked(zoo: ModelZoo, query: Mapping[str, str]) -> dict | None:
-    """The settings that a link's query asks for, ready for `start`; None if it names none, or is for another tab.
+def linked(zoo: ModelZoo, query: Mapping[str, str]) -> Settings | None:
+    """The checked settings that a link's query asks for; None if it names none, or is for another tab.
 
     What the link leaves out is as on the page when it opens with that model; what is no setting is passed over.
 
@@ -100,7 +117,4 @@ def linked(zoo: ModelZoo, query: Mapping[str, str]) -> dict | None:
     asked = {setting: query[name] for name, setting in IN_A_LINK.items() if name in query}
     if not asked or query.get("tab", TAB) != TAB:
         return None
-    model = asked.get("model", zoo.pick(FAVOURITE))
-    defaults = {"model": model, **first_settings_of(zoo, model), "seed": FIRST_SEED, "count": FIRST_COUNT}
-    lane = start(zoo, **{**defaults, **asked})
-    return {"model": model, **lane.settings, "seed": str(lane.seeds[0]), "count": len(lane.seeds)}
+    return Settings.of(zoo, **{"model": zoo.pick(FAVOURITE), **asked}).checked(zoo)

@@ -6,11 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
-from diffdemo.ui.runs.sampling_run import SAMPLER_TITLES, SamplingRun
+from diffdemo.ui.runs.sampling_run import SamplingRun
 
-__all__ = ["MOST_IMAGES", "SAMPLER_TITLES", "SamplingRun", "Stops", "stream", "whole"]
-
-MOST_IMAGES = 8
 SECONDS_BETWEEN_MESSAGES = 0.05
 KEPT_FRAMES = 100  # of a run with more steps every second, third, ... is shown, and always its first and last
 REPEATED_MESSAGES = (

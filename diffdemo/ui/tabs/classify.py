@@ -65,10 +65,10 @@ class Pace:
     def cost(self, model: Generator, draws: int) -> str:
         """What so many draws cost, in words."""
         if model.key not in self._seconds:
-            blank = np.zeros((1, *model.image_size, 3), np.uint8)
-            next(refine(model, blank, draws=1))  # a network's first evaluation takes longer
+            empty = np.zeros((1, *model.image_size, 3), np.uint8)
+            next(refine(model, empty, draws=1))  # a network's first evaluation takes longer
             began = time.perf_counter()
-            scores = next(refine(model, blank, draws=1))
+            scores = next(refine(model, empty, draws=1))
             self.note(model, time.perf_counter() - began, scores.evaluations)
         evaluations = draws * len(model.classes)
         seconds = evaluations * self._seconds[model.key]
@@ -198,10 +198,17 @@ def first_answer(zoo: ModelZoo, pace: Pace, examples: Examples) -> dict:
     return last
 
 
-def connect(tab: gr.Tab, zoo: ModelZoo, stops: Stops, controls: Controls, examples: wiring.FirstView) -> None:
+def connect(
+    tab: gr.Tab,
+    zoo: ModelZoo,
+    stops: Stops,
+    controls: Controls,
+    examples: wiring.FirstView,
+    first_views: wiring.FirstViews,
+) -> None:
     """Wire the tab, which shows its first answer when it is opened."""
     pace = Pace()
-    first = wiring.FirstView(lambda: first_answer(zoo, pace, examples()))
+    first = first_views.add(lambda: first_answer(zoo, pace, examples()))
 
     def run(model, draws, seed, asked, request: gr.Request) -> Iterator[dict]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "classify")) as halted:

@@ -1,19 +1,19 @@
 """The Compare tab: two to four runs, of different models or settings, on the same noise and in lockstep."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import gradio as gr
 
-from diffdemo.records.tables import plain
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.parts import exports, wiring
+from diffdemo.ui.parts.fields import Fields
 from diffdemo.ui.runs import compare_link
 from diffdemo.ui.runs.comparisons import FEWEST, NAMES, PAIR, pair_of, pairs, results, start
 from diffdemo.ui.runs.recordings import Recordings
-from diffdemo.ui.runs.settings import FIRST_COUNT, FIRST_SEED, first_settings_of
+from diffdemo.ui.runs.settings import Settings, first_class
 from diffdemo.ui.runs.stream import Stops, stream, whole
-from diffdemo.ui.runs.zoo import ModelZoo, about
+from diffdemo.ui.runs.zoo import ModelZoo
 
 RUN_ID = "compare-run"
 LATER = ("ddim", "ddpm")  # samplers that the third and the fourth run come with: like B, and one thing changed
@@ -39,37 +39,14 @@ three colours $c$.
 
 
 @dataclass
-class Side:
-    """The components of one of the runs."""
-
-    group: gr.Group
-    model: gr.Radio
-    about: gr.Markdown
-    sampler: gr.Radio
-    steps: gr.Number
-    guidance: gr.Number
-    interval: gr.Textbox
-    guide: gr.Radio
-
-    def inputs(self) -> list:
-        """What describes the run, in the order of `compare_link.SETTINGS`."""
-        return [self.model, self.steps, self.sampler, self.guidance, self.interval, self.guide]
-
-    def follow(self) -> list:
-        """What another model changes, in the order of `_follow`."""
-        return [self.about, self.steps, self.sampler, self.guidance, self.interval, self.guide]
-
-
-@dataclass
 class Controls:
     """The tab's components, and how many runs there are and which of them is on display."""
 
-    sides: list[Side]
+    sides: list[Fields]
+    groups: list[gr.Group]
     add: gr.Button
     remove: gr.Button
-    class_name: gr.Radio
-    seed: gr.Textbox
-    count: gr.Slider
+    shared: Fields
     linked: gr.Checkbox
     run: gr.Button
     stop: gr.Button
@@ -85,35 +62,43 @@ class Controls:
 
     def inputs(self) -> list:
         """What `run` takes, in its order."""
-        sides = [component for side in self.sides for component in side.inputs()]
-        return [self.runs, self.pair, self.class_name, self.seed, self.count, self.linked, *sides]
+        named = [component for fields in (self.shared, *self.sides) for component in fields.inputs()]
+        return [self.runs, self.pair, self.linked, *named]
 
     def results(self) -> list:
         """What a finished comparison fills, in its order."""
         return [self.table, self.pair, self.slider, self.difference, self.words, self.link]
 
     def size(self) -> list:
-        """What the number of runs changes, in the order of `_size`."""
-        return [self.runs, *(side.group for side in self.sides[FEWEST:]), self.add, self.remove]
+        """What the number of runs changes."""
+        return [self.runs, *self.groups, self.add, self.remove]
+
+    def resize(self, runs: int) -> dict:
+        """Updates for so many runs."""
+        shown = {group: gr.update(visible=place < runs) for place, group in enumerate(self.groups)}
+        add, remove = gr.update(visible=runs < len(NAMES)), gr.update(visible=runs > FEWEST)
+        return {self.runs: runs, **shown, self.add: add, self.remove: remove}
 
 
 def layout(zoo: ModelZoo) -> Controls:
     """The runs' settings, what they share, and the results."""
-    keys = [zoo.pick(key) for key in PAIR]
+    first = first_sides(zoo)
+    shared = Fields(zoo, first[0])
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Compare", RUN_ID)
         with gr.Column(elem_classes="stage"):
             view = viewer("Runs in lockstep", "compare-viewer")
         with gr.Column(elem_classes="settings"):
-            sides = [_side(zoo, key, name) for key, name in zip(keys, NAMES, strict=False)]
-            sides += [_side(zoo, keys[1], *more) for more in zip(NAMES[FEWEST:], LATER, strict=True)]
+            later = [replace(first[-1], sampler=sampler) for sampler in LATER]
+            named = zip([*first, *later], NAMES, strict=True)
+            sides, groups = zip(*(_side(zoo, settings, name) for settings, name in named), strict=True)
             with gr.Row():
                 add = gr.Button("Add a run", size="sm", min_width=96)
                 remove = gr.Button("Remove the last run", size="sm", min_width=140, visible=False)
-            first = first_settings_of(zoo, keys[1])["class_name"]
-            classes = gr.Radio(zoo.classes(*keys), value=first, label="Class of all")
+            classes = zoo.classes(*(settings.model for settings in first))
+            shared.add_class("Class of all", choices=classes, visible=True)
             linked = gr.Checkbox(True, label="Same noise for all", info="Off: the seeds of each run follow the last's.")
-            seed, count = wiring.noise_settings(FIRST_SEED, FIRST_COUNT)
+            shared.add_noise()
         with gr.Column(elem_classes="words"):
             pair = gr.Radio(pairs(FEWEST), value=pairs(FEWEST)[0], label="Look closer at", visible=False)
             gr.Markdown("**Finished pictures.** Drag the handle: the first run is left of it, the second right.")
@@ -126,61 +111,59 @@ def layout(zoo: ModelZoo) -> Controls:
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    shared = (add, remove, classes, seed, count, linked, run, stop)
-    return Controls(sides, *shared, view, figures, pair, slider, words, difference, link, gr.State(FEWEST), gr.State())
+    asked = (sides, groups, add, remove, shared, linked)
+    return Controls(
+        *asked, run, stop, view, figures, pair, slider, words, difference, link, gr.State(FEWEST), gr.State()
+    )
 
 
-def _side(zoo: ModelZoo, key: str, name: str, sampler: str | None = None) -> Side:
-    settings = first_settings_of(zoo, key)
+def _side(zoo: ModelZoo, settings: Settings, name: str) -> tuple[Fields, gr.Group]:
+    fields = Fields(zoo, settings, f"{name}: ")
     with gr.Group(elem_classes="side", visible=name in NAMES[:FEWEST]) as group:
-        model = gr.Radio(zoo.choices(), value=key, label=f"{name}: Model", elem_classes="queue-place")
-        note = gr.Markdown(plain(about(zoo[key])), elem_classes="about")
-        chosen = gr.Radio(wiring.SAMPLER_CHOICES, value=sampler or settings["sampler"], label=f"{name}: Sampler")
-        of_run = wiring.steps_and_guidance(settings, zoo[key], f"{name}: ")
-    return Side(group, model, note, chosen, *of_run)
+        fields.add_model()
+        fields.add_sampler()
+        fields.add_steps_and_guidance()
+    return fields, group
+
+
+def first_sides(zoo: ModelZoo) -> list[Settings]:
+    """The runs that the tab opens with, of a class that both models know."""
+    keys = [zoo.pick(key) for key in PAIR]
+    return [Settings.of(zoo, key, class_name=first_class(zoo, *keys)) for key in keys]
 
 
 def first_run(zoo: ModelZoo, recordings: Recordings) -> tuple:
     """The finished comparison that is on display before the first click, and its name."""
-    sides = []
-    for key in map(zoo.pick, PAIR):
-        settings = {"model": key, **first_settings_of(zoo, key)}
-        sides.append([settings[name] for name in compare_link.SETTINGS])
-    shared = (first_settings_of(zoo, zoo.pick(PAIR[1]))["class_name"], FIRST_SEED, FIRST_COUNT, True)
-    for lane in start(zoo, *shared, *sides):
+    sides = first_sides(zoo)
+    for lane in start(zoo, sides, linked=True):
         next(lane.steps)  # a network's first evaluation takes longer
-    lanes = start(zoo, *shared, *sides)
+    lanes = start(zoo, sides, linked=True)
     message = whole(stream(lanes))
     recordings.keep(message["run"], lanes, for_ever=True)
     return message, message["run"], *results(lanes, "", zoo.folder), compare_link.link(lanes, True)
 
 
-def _follow(zoo: ModelZoo, key: str, steps, sampler, guidance, interval, guide) -> list:
-    """Updates of one run's settings that belong to its model, in the order of `Side.follow`."""
-    guided = wiring.guidance_updates(zoo[key], guidance, interval, guide)
-    return [plain(about(zoo[key])), steps, sampler, *guided]
-
-
-def _size(runs: int) -> list:
-    """Updates for so many runs, in the order of `Controls.size`."""
-    shown = [gr.update(visible=place < runs) for place in range(FEWEST, len(NAMES))]
-    return [runs, *shown, gr.update(visible=runs < len(NAMES)), gr.update(visible=runs > FEWEST)]
-
-
 def connect(
-    page: gr.Blocks, tab: gr.Tab, zoo: ModelZoo, stops: Stops, recordings: Recordings, controls: Controls
+    page: gr.Blocks,
+    tab: gr.Tab,
+    zoo: ModelZoo,
+    stops: Stops,
+    recordings: Recordings,
+    controls: Controls,
+    first_views: wiring.FirstViews,
 ) -> None:
     """Wire the tab, which shows its first comparison when it is opened, or runs what the address of `page` asks for."""
     outputs = [controls.viewer, controls.shown, *controls.results()]
-    first_view = wiring.FirstView(lambda: first_run(zoo, recordings))
+    first_view = first_views.add(lambda: first_run(zoo, recordings))
     # A run of the visitor's own, too, says that this has been opened.
     opened = wiring.show_first(tab, first_view, first_view, [], outputs)
 
-    def run(request: gr.Request, runs, pair, class_name, seed, count, linked, *values) -> Iterator[tuple]:
-        each = len(compare_link.SETTINGS)
-        sides = [values[each * place : each * (place + 1)] for place in range(runs)]
+    def run(request: gr.Request, runs, pair, linked, *values) -> Iterator[tuple]:
+        values = iter(values)
+        shared = controls.shared.read(values)
+        sides = [Settings(**shared, **side.read(values)) for side in controls.sides][:runs]
         with wiring.toasts(), stops.listening(wiring.visitor(request, "compare")) as halted:
-            lanes = start(zoo, class_name, seed, count, linked, *sides)
+            lanes = start(zoo, sides, linked)
             for message in stream(lanes, halted, wiring.time_limit()):
                 recordings.keep(message["run"], lanes)
                 if message["state"] == "done":
@@ -195,49 +178,49 @@ def connect(
             lanes = recordings.lanes(shown) if shown else []
             return pair_of(lanes, pair) if pair in pairs(len(lanes)) else (gr.skip(),) * 3
 
-    def classes_of(class_name: str, keys: list[str]) -> dict:
+    def classes_of(class_name: str, keys: Sequence[str]) -> dict:
         classes = zoo.classes(*keys)
-        return gr.update(choices=classes, value=class_name if class_name in classes else classes[0])
+        value = class_name if class_name in classes else first_class(zoo, *keys)
+        return {controls.shared["class_name"]: gr.update(choices=classes, value=value)}
 
-    def choose(key: str, runs: int, class_name: str, *keys: str) -> list:
-        asked = first_settings_of(zoo, key)
-        del asked["class_name"]
-        return [*_follow(zoo, key, **asked), classes_of(class_name, keys[:runs])]
+    def choose(side: Fields):
+        def chosen(key: str, runs: int, class_name: str, *keys: str) -> dict:
+            return side.follow(Settings.of(zoo, key)) | classes_of(class_name, keys[:runs])
+
+        return chosen
 
     def resize(change: int):
-        def resized(runs: int, class_name: str, *keys: str) -> list:
+        def resized(runs: int, class_name: str, *keys: str) -> dict:
             runs = min(max(runs + change, FEWEST), len(NAMES))
-            return [*_size(runs), classes_of(class_name, keys[:runs])]
+            return controls.resize(runs) | classes_of(class_name, keys[:runs])
 
         return resized
 
-    def restore(request: gr.Request) -> list:
+    def restore(request: gr.Request) -> dict:
         """The settings of the page's address, and that the first comparison is not to come in between."""
         with wiring.toasts():
             asked = compare_link.asked_for(zoo, request.query_params)
         if asked is None:
-            return [gr.skip()] * len(restored)
-        keys = [model for model, *_ in asked.sides]
-        updates = [*_size(len(keys)), classes_of(asked.class_name, keys), asked.seed, asked.count, asked.linked]
-        for key, *settings in asked.sides:
-            updates += [key, *_follow(zoo, key, *settings)]
-        rest = [gr.skip()] * (len(restored) - len(updates) - 1)
-        return [*updates, *rest, True]
+            return gr.skip()
+        shown = controls.resize(len(asked.sides)) | {controls.linked: asked.linked, opened: True}
+        for fields, side in zip(controls.sides, asked.sides, strict=False):
+            shown |= fields.show(side)
+        shown |= controls.shared.show(asked.sides[0])
+        return shown | classes_of(asked.sides[0].class_name, [side.model for side in asked.sides])
 
-    place = wiring.progress_on(controls.sides[0].model)
+    place = wiring.progress_on(controls.sides[0]["model"])
     how = {"js": wiring.taken(RUN_ID), **place, **wiring.QUEUE, **wiring.PRIVATE}
     going = controls.run.click(run, controls.inputs(), [*outputs, opened], **how)
     exports.connect_link(controls.link, going)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare")
-    keys = [side.model for side in controls.sides]
+    class_of_all, keys = controls.shared["class_name"], [side["model"] for side in controls.sides]
     quietly = {"show_progress": "hidden", **wiring.AT_ONCE}
     for side in controls.sides:
-        follow = [*side.follow(), controls.class_name]
-        inputs = [side.model, controls.runs, controls.class_name, *keys]
-        side.model.input(choose, inputs, follow, trigger_mode="always_last", **quietly)
-    changed = [*controls.size(), controls.class_name]
+        inputs, follow = [side["model"], controls.runs, class_of_all, *keys], [*side.outputs(), class_of_all]
+        side["model"].input(choose(side), inputs, follow, trigger_mode="always_last", **quietly)
     for button, change in ((controls.add, 1), (controls.remove, -1)):
-        button.click(resize(change), [controls.runs, controls.class_name, *keys], changed, **quietly)
+        inputs, changed = [controls.runs, class_of_all, *keys], [*controls.size(), class_of_all]
+        button.click(resize(change), inputs, changed, **quietly)
     closer = [controls.slider, controls.difference, controls.words]
     # One event for both: a pair may be chosen just as other runs come on display, and both answers would race.
     gr.on(
@@ -249,9 +232,8 @@ def connect(
         show_progress="hidden",
         **wiring.BESIDE,
     )
-    settings = [component for side in controls.sides for component in (side.model, *side.follow())]
-    shared = [controls.class_name, controls.seed, controls.count, controls.linked]
-    restored = [*controls.size(), *shared, *settings, opened]
+    of_runs = [component for fields in (controls.shared, *controls.sides) for component in fields.outputs()]
+    restored = [*controls.size(), *of_runs, controls.linked, opened]
     link = page.load(restore, outputs=restored, show_progress="hidden", **wiring.BESIDE)
     for outcome in (link.success, link.failure):
         outcome(None, js=wiring.OPEN_LINKED_TAB, **wiring.PRIVATE)

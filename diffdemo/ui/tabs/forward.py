@@ -1,7 +1,7 @@
 """The Forward tab: how noise hides a picture, level by level, and what a model makes of it from there."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gradio as gr
 import numpy as np
@@ -9,18 +9,18 @@ import torch
 
 from diffdemo import validate
 from diffdemo.errors import RequestError
-from diffdemo.records.tables import plain
 from diffdemo.trajectory import Trajectory, curves
 from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import pack, viewer
 from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.parts.fields import Fields
 from diffdemo.ui.parts.sources import Examples, Source
-from diffdemo.ui.runs.settings import FAVOURITE, first_settings_of
-from diffdemo.ui.runs.stream import SamplingRun, Stops, stream, whole
-from diffdemo.ui.runs.zoo import ModelZoo, about
-from diffdemo.ui.tabs import generate
+from diffdemo.ui.runs.sampling_run import SamplingRun
+from diffdemo.ui.runs.settings import FAVOURITE, FIRST_SEED, Settings
+from diffdemo.ui.runs.stream import Stops, stream, whole
+from diffdemo.ui.runs.zoo import ModelZoo
 
-FIRST_LEVEL, FIRST_SEED = 600, "7"
+FIRST_LEVEL = 600
 FILM, STOPS = 64, 9  # levels that the browser keeps, for an answer at once; every ninth of them is in the strip
 # The level on display when a button is pressed: the browser knows it before the server does.
 LEVEL = 'document.querySelector("#forward-view .level")?.valueAsNumber'
@@ -49,32 +49,13 @@ class Controls:
     view: gr.HTML
     viewer: gr.HTML
     source: Source
-    about: gr.Markdown
-    model: gr.Radio
-    class_name: gr.Radio
-    sampler: gr.Radio
-    steps: gr.Number
-    guidance: gr.Number
-    interval: gr.Textbox
-    guide: gr.Radio
-    seed: gr.Textbox
+    fields: Fields
     level: gr.Number
-
-    def inputs(self) -> list:
-        """What a run takes, in its order."""
-        named = [self.model, self.class_name, self.steps, self.sampler, self.guidance, self.interval, self.guide]
-        return [*named, self.seed, self.source.picture, self.level]
-
-    def follow(self) -> list:
-        """What another model changes."""
-        named = [self.class_name, self.steps, self.sampler, self.guidance, self.interval, self.guide]
-        return [self.about, *named]
 
 
 def layout(zoo: ModelZoo) -> Controls:
     """Settings beside the forward process and, below that, the way back. The keyboard comes to the stage first."""
-    key = zoo.pick(FAVOURITE)
-    first, has_classes = first_settings_of(zoo, key), bool(zoo[key].classes)
+    fields = Fields(zoo, Settings.of(zoo, zoo.pick(FAVOURITE)))
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Denoise from here")
         with gr.Column(elem_classes="stage"):
@@ -83,18 +64,17 @@ def layout(zoo: ModelZoo) -> Controls:
             back = viewer("Denoising from the level above", "forward-viewer")
         with gr.Column(elem_classes="settings"):
             source = sources.layout("forward")
-            model = gr.Radio(zoo.choices(), value=key, label="Model", elem_classes="queue-place")
-            note = gr.Markdown(plain(about(zoo[key])), elem_classes="about")
-            toward = gr.Radio(zoo.classes(key), value=first["class_name"], label="Toward", visible=has_classes)
-            sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
-            steps, *guided = wiring.steps_and_guidance(first, zoo[key])
-            seed = gr.Textbox(FIRST_SEED, label="Seed of the noise", max_lines=1)
+            fields.add_model()
+            fields.add_class("Toward")
+            fields.add_sampler()
+            fields.add_steps_and_guidance()
+            fields.add_seed("Seed of the noise")
             level = gr.Number(FIRST_LEVEL, visible=False)
         with gr.Column(elem_classes="words"):
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    return Controls(run, stop, view, back, source, note, model, toward, sampler, steps, *guided, seed, level)
+    return Controls(run, stop, view, back, source, fields, level)
 
 
 def path(zoo: ModelZoo, picture: np.ndarray | None, model: str, seed: object) -> Trajectory:
@@ -104,33 +84,20 @@ def path(zoo: ModelZoo, picture: np.ndarray | None, model: str, seed: object) ->
     return Trajectory(zoo[model], picture[None], validate.seeds(seed))
 
 
-def start(
-    zoo: ModelZoo,
-    picture: np.ndarray | None,
-    model: str,
-    class_name: str | None,
-    steps,
-    sampler,
-    guidance,
-    seed,
-    t,
-    interval=None,
-    guide=None,
-) -> SamplingRun:
-    """A checked run from level t of that picture's trajectory on; it takes at most t + 1 steps, for there are no more.
+def start(zoo: ModelZoo, picture: np.ndarray | None, settings: Settings, t: object) -> SamplingRun:
+    """A checked run of one image from level t of that picture's trajectory on.
+
+    It takes at most t + 1 steps, for there are no more.
 
     Raises:
         RequestError: there is no picture, or a setting is out of range or unknown.
     """
-    trajectory = path(zoo, picture, model, seed)
+    trajectory, model = path(zoo, picture, settings.model, settings.seed), zoo[settings.model]
     t = trajectory.level(t).t
-    steps = min(validate.steps(steps, zoo[model].diffusion.schedule.steps), t + 1)
-    seeds = validate.seeds(seed)
-    settings = (class_name, steps, sampler, guidance, interval, guide)
-    lane = SamplingRun.start(zoo[model], *settings, seeds=seeds, prefix=f"From t = {t}: ")
-    lane.origin = f"{name_of(picture, model, seed)}@{t}"
-    lane.steps = lane.model.run(lane.asked, (trajectory.at(t), t))
-    return lane
+    asked = replace(settings, count=1).request(model)
+    asked = replace(asked, steps=min(asked.steps, t + 1))
+    origin = f"{name_of(picture, settings.model, settings.seed)}@{t}"
+    return SamplingRun.start(model, asked, start=(trajectory.at(t), t), prefix=f"From t = {t}: ", origin=origin)
 
 
 def name_of(picture: np.ndarray, model: str, seed: object) -> str:
@@ -165,23 +132,27 @@ def moment(zoo: ModelZoo, picture: np.ndarray | None, model: str, seed: object, 
 def first_scene(zoo: ModelZoo, examples: Examples) -> tuple:
     """What is on display when the tab is opened: a picture, half hidden, and a model's way back to another class."""
     model, picture = zoo.pick(FAVOURITE), examples.pictures[0]
-    settings = first_settings_of(zoo, model)
-    lane = start(zoo, picture, model, **settings, seed=FIRST_SEED, t=FIRST_LEVEL)
+    lane = start(zoo, picture, Settings.of(zoo, model), FIRST_LEVEL)
     return picture, scene(zoo, picture, model, FIRST_SEED, FIRST_LEVEL), whole(stream([lane]))
 
 
-def connect(tab: gr.Tab, zoo: ModelZoo, stops: Stops, controls: Controls, examples: wiring.FirstView) -> None:
+def connect(
+    tab: gr.Tab,
+    zoo: ModelZoo,
+    stops: Stops,
+    controls: Controls,
+    examples: wiring.FirstView,
+    first_views: wiring.FirstViews,
+) -> None:
     """Wire the tab, which shows its first scene when it is opened."""
+    fields = controls.fields
+    first = first_views.add(lambda: first_scene(zoo, examples()))
 
-    first = wiring.FirstView(lambda: first_scene(zoo, examples()))
-
-    def run(
-        model, class_name, steps, sampler, guidance, interval, guide, seed, asked, t, request: gr.Request
-    ) -> Iterator[dict]:
+    def run(request: gr.Request, *values) -> Iterator[dict]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "forward")) as halted:
-            picture = sources.picture_of(asked)
-            lane = start(zoo, picture, model, class_name, steps, sampler, guidance, seed, t, interval, guide)
-            yield from stream([lane], halted, wiring.time_limit())
+            values = iter(values)
+            settings, asked, t = Settings(**fields.read(values)), *values
+            yield from stream([start(zoo, sources.picture_of(asked), settings, t)], halted, wiring.time_limit())
 
     def unless_refused(show: Callable) -> Callable:
         """Of what the seed's field may be wrong for, and that has said so when the field was left."""
@@ -210,28 +181,28 @@ def connect(tab: gr.Tab, zoo: ModelZoo, stops: Stops, controls: Controls, exampl
         with wiring.toasts():
             return choices, message if as_first else scene(zoo, picture, model, seed, t), back
 
-    def choose(model: str) -> list:
-        return generate.shown_with(zoo, model, **first_settings_of(zoo, model))
+    def choose(model: str) -> dict:
+        return fields.follow(Settings.of(zoo, model))
 
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
-    of_scene = [controls.model, controls.seed, controls.source.picture, controls.level]
+    of_scene = [fields["model"], fields["seed"], controls.source.picture, controls.level]
     chosen_on_page = wiring.reading(controls.source.off_page, LEVEL)
     going = controls.run.click(
         run,
-        controls.inputs(),
+        [*fields.inputs(), controls.source.picture, controls.level],
         controls.viewer,
         js=chosen_on_page,
-        **wiring.progress_on(controls.model),
+        **wiring.progress_on(fields["model"]),
         **wiring.QUEUE,
         **wiring.PRIVATE,
     )
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "forward")
     sources.connect(controls.source)
-    controls.model.input(choose, controls.model, controls.follow(), trigger_mode="always_last", **quiet)
+    fields["model"].input(choose, fields["model"], fields.outputs(), trigger_mode="always_last", **quiet)
     showing = {"inputs": of_scene, "outputs": controls.view, "js": chosen_on_page, "trigger_mode": "always_last"}
     controls.view.input(unless_refused(moment), **showing, **quiet)
     # One event for all that asks for another scene: two that are sent at once may reach the server in either order.
-    others = [controls.source.picker.select, controls.model.input, controls.seed.submit, controls.seed.blur]
+    others = [controls.source.picker.select, fields["model"].input, fields["seed"].submit, fields["seed"].blur]
     drawn = gr.on(others, redraw, **showing, **sources.TOASTING)
     # Gradio drops what was asked for while a request was on its way that is then refused.
     drawn.failure(unless_refused(scene), **showing, **quiet)

@@ -7,7 +7,6 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from diffdemo import validate
 from diffdemo.errors import CheckpointError
 from diffdemo.records.tables import plain
 from diffdemo.ui.components.block import block
@@ -15,12 +14,11 @@ from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.parts import latent_views as views
 from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.parts.exports import SAVE
+from diffdemo.ui.parts.fields import Fields
 from diffdemo.ui.parts.latent_views import LatentSpace
-from diffdemo.ui.runs.settings import first_settings_of
-from diffdemo.ui.runs.stream import SamplingRun, Stops, whole
+from diffdemo.ui.runs.settings import Settings
+from diffdemo.ui.runs.stream import Stops, whole
 from diffdemo.ui.runs.zoo import ModelZoo
-
-FIRST_SEED = "7"
 
 EXPLANATION = """The autoencoder squeezes a picture's 3,072 numbers into a latent of {dim}, a point in a space where
 similar pictures are neighbours; the map lays {count:,} test pictures of that space flat, and each click decodes the
@@ -60,21 +58,10 @@ class Controls:
     gif: gr.Button
     file: gr.DownloadButton
     upload: gr.UploadButton
-    class_name: gr.Radio
-    sampler: gr.Radio
-    steps: gr.Number
-    guidance: gr.Number
-    interval: gr.Textbox
-    guide: gr.Radio
-    seed: gr.Textbox
-
-    def asked(self) -> list:
-        """What `start` takes, in its order."""
-        named = [self.class_name, self.steps, self.sampler, self.guidance]
-        return [*named, self.seed, self.interval, self.guide]
+    fields: Fields
 
 
-def add(zoo: ModelZoo, stops: Stops, data: str | Path = "data") -> LatentSpace | None:
+def add(zoo: ModelZoo, stops: Stops, first_views: wiring.FirstViews, data: str | Path) -> LatentSpace | None:
     """Put the whole tab on the page; without a map, one sentence that says how to get one, and None.
 
     Without a model of latents there is no tab.
@@ -87,7 +74,7 @@ def add(zoo: ModelZoo, stops: Stops, data: str | Path = "data") -> LatentSpace |
         except CheckpointError as error:
             gr.Markdown(plain(str(error)), elem_classes="problems")
             return None
-        connect(tab, zoo, space, stops, layout(zoo, space))
+        connect(tab, zoo, space, stops, layout(zoo, space), first_views)
         return space
 
 
@@ -96,7 +83,7 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
 
     Where no sample can be drawn, a sentence says why in place of its way and its settings.
     """
-    first, possible = first_settings_of(zoo, space.model.key), not space.pathless
+    fields, possible = Fields(zoo, Settings.of(zoo, space.model.key)), not space.pathless
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Draw a path")
         run.interactive = stop.interactive = possible
@@ -123,27 +110,16 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
         with gr.Column(elem_classes="settings"):
             upload = gr.UploadButton("Place your own picture", file_types=["image"], size="md", type="filepath")
             with gr.Column(visible=possible, min_width=0):
-                class_name = gr.Radio(
-                    zoo.classes(space.model.key), value=first["class_name"], label="Class", elem_classes="queue-place"
-                )
-                sampler = gr.Radio(wiring.SAMPLER_CHOICES, value=first["sampler"], label="Sampler")
-                steps, *guided = wiring.steps_and_guidance(first, space.model)
-                seed = gr.Textbox(FIRST_SEED, label="Seed", max_lines=1)
+                fields.add_class(elem_classes="queue-place")
+                fields.add_sampler()
+                fields.add_steps_and_guidance()
+                fields.add_seed()
         with gr.Column(elem_classes="words"):
             words = EXPLANATION.format(dim=space.model.shape[0], count=len(space.map))
             gr.Markdown(words, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    shown, asked = (chart, way, point, absent, fetch, strip, gif, file), (class_name, sampler, steps, *guided, seed)
-    return Controls(run, stop, *shown, upload, *asked)
-
-
-def start(
-    space: LatentSpace, class_name: str | None, steps, sampler: str, guidance, seed, interval=None, guide=None
-) -> SamplingRun:
-    """A checked run of one sample; RequestError says which setting is wrong."""
-    seeds = validate.consecutive_seeds(seed, 1)
-    return SamplingRun.start(space.model, class_name, steps, sampler, guidance, interval, guide, seeds=seeds)
+    return Controls(run, stop, chart, way, point, absent, fetch, strip, gif, file, upload, fields)
 
 
 def first_points(space: LatentSpace) -> tuple[int, int]:
@@ -158,15 +134,21 @@ def first_scene(zoo: ModelZoo, space: LatentSpace) -> tuple:
     a, b = first_points(space)
     chart, run = views.scene(space, a, (a, b)), gr.skip()
     if not space.pathless:
-        lane = start(space, **first_settings_of(zoo, space.model.key), seed=FIRST_SEED)
-        messages, ways = zip(*views.walk(space, lane), strict=True)
+        messages, ways = zip(*views.walk(space, Settings.of(zoo, space.model.key, count=1)), strict=True)
         chart, run = chart | ways[-1], whole(iter(messages))
     return chart, run, views.point(space, a), views.strip(space, a, b)
 
 
-def connect(tab: gr.Tab, zoo: ModelZoo, space: LatentSpace, stops: Stops, controls: Controls) -> None:
+def connect(
+    tab: gr.Tab,
+    zoo: ModelZoo,
+    space: LatentSpace,
+    stops: Stops,
+    controls: Controls,
+    first_views: wiring.FirstViews,
+) -> None:
     """Wire the tab, which shows its first scene when it is opened."""
-    films, first = views.Films(), wiring.FirstView(lambda: first_scene(zoo, space))
+    films, first = views.Films(), first_views.add(lambda: first_scene(zoo, space))
     first_a, first_b = first_points(space)
     chosen, ends, mine = gr.State(first_a), gr.State((first_a, first_b)), gr.State(None)
 
@@ -178,10 +160,10 @@ def connect(tab: gr.Tab, zoo: ModelZoo, space: LatentSpace, stops: Stops, contro
         with wiring.toasts():
             return views.strip(space, asked["a"], asked["b"], picture), (asked["a"], asked["b"])
 
-    def run(class_name, steps, sampler, guidance, seed, interval, guide, request: gr.Request) -> Iterator[tuple]:
+    def run(request: gr.Request, *values) -> Iterator[tuple]:
         with wiring.toasts(), stops.listening(wiring.visitor(request, "latent")) as halted:
-            lane = start(space, class_name, steps, sampler, guidance, seed, interval, guide)
-            yield from views.walk(space, lane, halted, wiring.time_limit())
+            asked = Settings(space.model.key, **controls.fields.read(iter(values)), count=1)
+            yield from views.walk(space, asked, halted, wiring.time_limit())
 
     def take(path: str) -> tuple:
         with wiring.toasts():
@@ -213,9 +195,9 @@ def connect(tab: gr.Tab, zoo: ModelZoo, space: LatentSpace, stops: Stops, contro
     wiring.answer_newest(controls.map, "input", connect_ends, [mine], [controls.strip, ends], **quiet)
     going = controls.run.click(
         run,
-        controls.asked(),
+        controls.fields.inputs(),
         [controls.viewer, controls.map],
-        **wiring.progress_on(controls.class_name),
+        **wiring.progress_on(controls.fields["class_name"]),
         **wiring.QUEUE,
         **wiring.PRIVATE,
     )

@@ -79,10 +79,10 @@ def layout(library: Library) -> Controls:
             chosen = gr.Radio(library.choices(library.records()), value=library.first, label="Checkpoint or run")
             state = gr.Markdown(elem_classes="about", elem_id="training-state")
             command = gr.Textbox(label="Train it again", lines=3, max_lines=12, interactive=False, buttons=["copy"])
-            tables = gr.Markdown(elem_classes="figures", elem_id="training-tables")
+            table = gr.Markdown(elem_classes="figures", elem_id="training-tables")
         with gr.Column(elem_classes="words"):
             gr.Markdown(EXPLANATION)
-    return Controls(chosen, state, command, curve, pictures, tables, measured)
+    return Controls(chosen, state, command, curve, pictures, table, measured)
 
 
 def facts(record: Record) -> dict:
@@ -102,7 +102,7 @@ def facts(record: Record) -> dict:
     new = progress is not None and progress.state == "beginning"
     history = {} if new else unless_damaged(record.history, {})
     command = unless_damaged(record.command, "")
-    curves = unless_damaged(record.quality, {})
+    measured = unless_damaged(record.quality, {})
     return {
         "name": record.name,
         "state": progress.state if progress else CHECKPOINT,
@@ -110,7 +110,7 @@ def facts(record: Record) -> dict:
         "seconds_since_save": progress and round(progress.idle),
         "training": description.get("training", {}),
         "metrics": description.get("metrics", {}),
-        "quality": {x: [one.describe() for one in of_x] for x, of_x in curves.items()},
+        "quality": {x: [one.describe() for one in of_x] for x, of_x in measured.items()},
         "command": to_type(command if progress else install_command(command)),
         "history": {name: _numbers(history[name]) for name in HISTORY_COLUMNS if name in history},
         "grids": [
