@@ -1,11 +1,14 @@
 """Which device to compute on, and in which precision."""
 
+import os
 import platform
+import shutil
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from diffdemo.errors import RequestError
 
@@ -53,6 +56,15 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Evaluate networks in bf16 or fp16 where that is safe; with fp32 nothing changes."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     return torch.autocast(device.type, dtype) if dtype else nullcontext()
+
+
+def compile_network(network: nn.Module, device: torch.device, **options: object) -> nn.Module:
+    """`torch.compile` of a network; RequestError where a CPU is to run it and there is no compiler for C++."""
+    usual = {"win32": "cl", "darwin": "clang++"}.get(sys.platform, "g++")
+    compiler = os.environ.get("CXX", usual)
+    if device.type == "cpu" and not shutil.which(compiler):
+        raise RequestError(f"--compile needs a C++ compiler, and there is no {compiler}; install it, or leave it out.")
+    return torch.compile(network, **options)
 
 
 def hardware_name(device: torch.device) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from diffdemo import validate
 from diffdemo.checkpoint import CheckpointInfo
 from diffdemo.data.pixels import to_images, to_pixels
-from diffdemo.device import autocast, choose_device
+from diffdemo.device import autocast, choose_device, compile_network
 from diffdemo.process.diffusion import eps_from_x0
 from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.samplers import SAMPLERS, SeededNoise, Step
@@ -49,7 +49,7 @@ class Generator:
         if self.device.type != "mps":
             self.network = self.network.to(memory_format=torch.channels_last)
         self.compiled = compile
-        self._denoiser = torch.compile(self.network, dynamic=False) if compile else self.network
+        self._denoiser = compile_network(self.network, self.device, dynamic=False) if compile else self.network
         self.diffusion = info.build_diffusion().to(self.device)
         self.guide: Generator | None = None
 

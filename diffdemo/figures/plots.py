@@ -18,6 +18,7 @@ from diffdemo.records.run_folder import HISTORY_COLUMNS, history_columns, moving
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_ROWS = 40
 DPI = 100
 CELL = 96  # pixels a picture is drawn wide in a labelled figure
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -73,10 +74,17 @@ def strip(images: np.ndarray, labels: Sequence[str], path: str | Path, title: st
 
 
 def class_grid(images_by_class: Mapping[str, np.ndarray], path: str | Path, title: str | None = None) -> Path:
-    """Draw one row of pictures (n, H, W, 3) for each class, its name at the left; n may differ between classes."""
+    """Draw one row of pictures (n, H, W, 3) for each class, its name at the left; n may differ between classes.
+
+    Of more than MOST_ROWS classes the first are drawn, and the title says so: a figure of hundreds takes gigabytes.
+    """
     if not images_by_class:
         raise RequestError("A grid of classes needs at least one class.")
-    figure = labelled_grid(list(images_by_class.values()), [], list(images_by_class), title)
+    if len(images_by_class) > MOST_ROWS:
+        some = f"the first {MOST_ROWS} of {len(images_by_class):,} classes"
+        title = f"{title}, {some}" if title else some
+    names = list(images_by_class)[:MOST_ROWS]
+    figure = labelled_grid([images_by_class[name] for name in names], [], names, title)
     return save_figure(figure, path, bbox_inches="tight")
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from sentences import refused
 
-from diffdemo.device import choose_device, choose_precision, hardware_name
+from diffdemo.device import choose_device, choose_precision, compile_network, hardware_name
 from diffdemo.errors import RequestError
 
 
@@ -54,3 +55,10 @@ def test_precision_follows_the_hardware(machine):
 
 def test_hardware_name_says_how_many_threads():
     assert f"{torch.get_num_threads()} CPU thread" in hardware_name(torch.device("cpu"))
+
+
+def test_compiling_without_a_compiler_is_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with refused(RequestError, "--compile needs a C.. compiler"):
+        compile_network(torch.nn.Linear(1, 1), torch.device("cpu"))

@@ -200,3 +200,10 @@ def test_figures_that_are_not(tmp_path, draw, expected):
     with pytest.raises(RequestError, match=expected):
         draw(tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"] and (tmp_path / "a.png").read_bytes() == b"old"
+
+
+def test_of_very_many_classes_the_first_are_drawn_and_the_title_says_so(drawn, tmp_path):
+    rows = {f"class {k}": np.zeros((1, 4, 4, 3), np.uint8) for k in range(400)}
+    class_grid(rows, tmp_path / "grid.png", "epoch 3")
+    (figure,) = drawn
+    assert len(figure.axes) == 40 and "epoch 3, the first 40 of 400 classes" in str(figure._suptitle)

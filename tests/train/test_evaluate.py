@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import urllib.error
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from unittest import mock
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sentences import refused
 
 from diffdemo.checkpoint import load_network, parameter_count, read_info, save_checkpoint
 from diffdemo.data import CIFAR10_CLASSES as CLASSES
 from diffdemo.data import load_dataset, make_toy_dataset
-from diffdemo.errors import CheckpointError
+from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.loading import exchange_weights, load_generator
 from diffdemo.measure.classifier import ClassifierInfo
 from diffdemo.measure.metrics import frechet_distance
@@ -27,6 +29,7 @@ from diffdemo.records.quality_curves import read_curves, weights_of
 from train import curves
 from train.evaluate import __main__ as evaluate
 from train.evaluate import draw as drawn
+from train.evaluate.__main__ import pictures_in
 from train.evaluate.draw import SHARD, Draw
 from train.evaluate.inception import Inception
 from train.flags import run_command
@@ -259,6 +262,25 @@ def test_figures_of_another_n_or_reference_are_not_comparable(run, refusal, tmp_
     assert "holds no evaluation" in refusal("--compare", ten, tmp_path / "other.json")
 
 
+def test_samples_that_other_programs_keep_in_an_npz_are_taken(tmp_path):
+    np.savez(tmp_path / "samples.npz", pictures(12), np.arange(12))
+    np.testing.assert_array_equal(pictures_in(tmp_path / "samples.npz", 10), pictures(12)[:10])
+    np.savez(tmp_path / "named.npz", images=pictures(12))
+    assert len(pictures_in(tmp_path / "named.npz", None)) == 12
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "samples.npz").read_bytes()[:300])
+    with refused(RequestError, "a .npy or .npz file"):
+        pictures_in(tmp_path / "cut.npz", None)
+
+
+def test_some_of_a_folders_pictures_are_of_all_its_classes(tmp_path):
+    for level, name in enumerate(("cat", "dog", "ship")):
+        (tmp_path / name).mkdir()
+        for k in range(20):
+            Image.new("RGB", (32, 32), (80 * level,) * 3).save(tmp_path / name / f"{k:02}.png")
+    assert Counter(pictures_in(tmp_path, 15)[:, 0, 0, 0].tolist()) == {0: 5, 80: 5, 160: 5}
+    assert len(pictures_in(tmp_path, None)) == 60
+
+
 @pytest.mark.parametrize(
     "flags, words",
     [
@@ -271,7 +293,8 @@ def test_figures_of_another_n_or_reference_are_not_comparable(run, refusal, tmp_
         (["--model", "", "--from", "enough.npy"], "either a --model or"),
         (["--from", "enough.npy", "--classes", ""], "--classes names no class; leave it out for all of them"),
         (["--from", "enough.npy", "--classes", "cat,dgo"], "There is no class 'dgo' in toy shapes train"),
-        (["--from", "nowhere"], "a folder of pictures or a .npy file"),
+        (["--from", "nowhere"], "a folder of pictures or a .npy or .npz file"),
+        (["--from", "enough.npy", "--model", ""], "either a --model or"),
         (["--from", "few.npy"], "holds 9 pictures and not 10"),
         (["--from", "flat.npy"], "must hold pictures (N, 32, 32, 3) uint8 and holds (20, 3072)"),
         (["--from", "enough.npy", "--inception-weights", "few.npy"], "does not hold the weights"),

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -114,19 +115,29 @@ def load_inception(wanted: bool, weights: Path | None, device: str) -> tuple[Inc
 
 
 def pictures_in(place: Path, count: int | None) -> np.ndarray:
-    """The first `count` pictures, or all, of a folder or of a .npy file, as (N, 32, 32, 3) uint8.
+    """`count` pictures, or all, spread over a folder, or the first of a file, as (N, 32, 32, 3) uint8.
+
+    A file is NumPy's .npy, or an .npz of one array, or of one called arr_0, in which other programs keep samples.
 
     Raises:
         RequestError: there are fewer, or the file holds something else; DataError: there is none.
     """
     if place.is_dir():
         (found,) = find_pictures(place)
-        pictures = read_pictures(found[:count])
+        wanted = min(count or len(found), len(found))
+        # by name the first would be of one class
+        pictures = read_pictures([found[place * len(found) // wanted] for place in range(wanted)])
     else:
         try:
-            pictures = found = np.load(place)
-        except (OSError, ValueError, EOFError) as error:
-            raise RequestError(f"--from names a folder of pictures or a .npy file of them, not {place}.") from error
+            pictures = np.load(place)
+            if isinstance(pictures, np.lib.npyio.NpzFile):
+                with pictures as arrays:
+                    pictures = arrays["arr_0" if "arr_0" in arrays else arrays.files[0]]
+        except (OSError, ValueError, EOFError, IndexError, BadZipFile) as error:
+            raise RequestError(
+                f"--from names a folder of pictures or a .npy or .npz file of them, not {place}."
+            ) from error
+        found = pictures
         if pictures.dtype != np.uint8 or pictures.shape[1:] != IMAGE_SHAPE:
             wanted = "pictures (N, 32, 32, 3) uint8"
             raise RequestError(f"{place} must hold {wanted} and holds {pictures.shape} {pictures.dtype}.")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from diffdemo.data import Dataset
-from diffdemo.device import autocast, choose_precision, hardware_name, peak_memory
+from diffdemo.device import autocast, choose_precision, compile_network, hardware_name, peak_memory
 from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
 from diffdemo.records.files import HISTORY, LAST, SNAPSHOTS, at_epoch, at_images
 from train.loop.averages import MovingAverage
@@ -80,7 +80,7 @@ class Trainer:
             self.parameters, settings.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        self.network = torch.compile(task.network) if settings.compile else task.network
+        self.network = compile_network(task.network, device) if settings.compile else task.network
 
         self.step, self.images_seen, self.seconds, self.waiting = 0, 0, 0.0, 0
         self.best_val_loss = float("inf")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diffdemo.device import compile_network
 from diffdemo.errors import CheckpointError, TrainingError
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.models.classifier import Classifier
@@ -65,4 +66,4 @@ def load_perceptual_loss(
             "name another --classifier, or add --perceptual-weight 0."
         )
     loss = PerceptualLoss(classifier)
-    return torch.compile(loss) if compiled else loss
+    return compile_network(loss, torch.device(device)) if compiled else loss
