@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -338,10 +339,12 @@ def build_network(folder: Path, info: CheckpointInfo) -> nn.Module:
     """The network that `info`, the description of the checkpoint in `folder`, describes, with its weights."""
     # Weights first: they are verified, and an edited description cannot ask for a network that fills the memory.
     weights = load_weights(folder, info)
-    network = info.build_network()
     try:
+        with torch.device("meta"):  # where a network takes no memory, whatever size it is described to have
+            info.build_network().load_state_dict(weights, assign=True)
+        network = info.build_network()
         network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:
         reason = textwrap.shorten(str(error).splitlines()[-1], 200).rstrip(".")
         raise CheckpointError(
             f"The weights in {folder} are not those of {info.key} as its {CONFIG} describes it ({reason}); fix it."

@@ -9,6 +9,7 @@ from diffdemo.errors import RequestError
 
 KINDS = ("linear", "cosine")
 SPACINGS = ("trailing", "karras")
+MOST_STEPS = 100_000  # more would only fill the memory
 RHO, LAST_SIGMA = 7.0, 0.03  # of the spacing of Karras et al.; theirs ends at 0.002, which no short run needs
 
 
@@ -21,7 +22,8 @@ class NoiseSchedule:
     and `beta_end` are the bounds within which betas are kept.
 
     Raises:
-        RequestError: unknown kind, fewer than two steps, or betas outside 0 < beta_start <= beta_end < 1.
+        RequestError: unknown kind, fewer than two steps or more than 100,000, or betas outside 0 < beta_start <=
+            beta_end < 1.
     """
 
     kind: str = "linear"
@@ -34,6 +36,10 @@ class NoiseSchedule:
             raise RequestError(f"There is no noise schedule {self.kind!r}; choose one of: {', '.join(KINDS)}.")
         if self.steps < 2:
             raise RequestError(f"A noise schedule needs at least 2 steps, not {self.steps}.")
+        if not _is_whole(self.steps, 2, MOST_STEPS):
+            raise RequestError(
+                f"A noise schedule has a whole number of steps, {MOST_STEPS:,} at most, not {self.steps}."
+            )
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise RequestError(
                 f"Betas must satisfy 0 < beta_start <= beta_end < 1, not {self.beta_start} and {self.beta_end}."

@@ -1,7 +1,6 @@
 """Loading checkpoints: what was damaged, edited or is foreign does not get in, and nothing is ever unpickled."""
 
 import json
-import os
 import pickle
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from sentences import refused
+from traps import Trap
 
 from diffdemo import checkpoint
 from diffdemo.checkpoint import CONFIG, load_network, load_weights, read_info, save_checkpoint, sha256
@@ -156,16 +156,6 @@ def test_a_header_that_is_no_json_is_refused(folder, metadata):
     put(folder)
     with refused(CheckpointError, "is not a safetensors file"):
         load_network(folder)
-
-
-class Trap:
-    """Unpickling this makes a folder."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.parametrize("write", [lambda o, p: p.write_bytes(pickle.dumps(o)), torch.save], ids=["pickle", "torch"])

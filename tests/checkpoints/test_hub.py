@@ -15,6 +15,7 @@ from hub import Hub
 from hub import hub as running_hub
 from huggingface_hub import constants
 from sentences import refused
+from traps import Trap
 
 import diffdemo
 from diffdemo.errors import CheckpointError, RequestError, TrainingError
@@ -110,16 +111,6 @@ def test_what_is_not_there_or_no_checkpoint_is_refused_by_name(hub: Hub, tmp_pat
             diffdemo.load(name)
         with refused((RequestError), "called owner/name, not"):
             publish(tmp_path, name)
-
-
-class Trap:
-    """Unpickling this makes a folder."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.parametrize(
