@@ -86,7 +86,7 @@ function openWith() {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     opening.disconnect();
     if (!following && shown === 0) player.play(OPENING_MS);
-  }, { threshold: 0.4 });
+  }, { rootMargin: "-25% 0px" });
   opening.observe(lanesNode);
 }
 
