@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 import numpy as np
-from page_helpers import fill, open_compare, pictures, run, start_long_run
+from page_helpers import PAUSE, fill, open_compare, pictures, run, start_long_run
 from PIL import Image
 from playwright.sync_api import Page
 
@@ -25,14 +25,6 @@ WATCH = """new MutationObserver(() => {
     window.seen ??= [];
     if (shown && Number(shown) !== seen.at(-1)?.step) seen.push({at: performance.now(), step: Number(shown)});
 }).observe(document, {subtree: true, childList: true, attributeFilter: ["data-shown"]});"""
-# Clicks Pause as soon as there is one on the stage with this id.
-PAUSE = """tab => {
-    document.querySelector(`#${tab}-viewer .lanes`)?.scrollIntoView({block: "center"});
-    const button = document.querySelector(`#${tab}-viewer .replay`);
-    if (!button?.textContent.includes("Pause")) return false;
-    button.click();
-    return true;
-}"""
 
 
 def step_on_display(page: Page, tab: str = "generate") -> int:
@@ -88,8 +80,8 @@ def test_who_wants_no_motion_sees_none(open_page):
 
 def test_the_other_tabs_play_once_too(open_page):
     page = open_page(moving=WATCH)
-    for tab, name in (("compare", "Compare"), ("forward", "Forward"), ("latent", "Latent space")):
-        page.get_by_role("tab", name=name).click()
+    for tab in ("compare", "forward"):
+        page.get_by_role("tab", name=tab.capitalize()).click()
         page.wait_for_function(PAUSE, arg=tab)
         assert step_on_display(page, tab) < int(page.get_attribute(f"{viewer(tab)} .scrubber", "max")) + 1
 

@@ -11,6 +11,15 @@ from benchmarks.browser import viewer, wait_for_run
 
 SENDS = re.compile(r"/gradio_api/(queue/join|run/)")  # where the page sends events
 
+# Clicks Pause as soon as there is one on the stage with this id.
+PAUSE = """tab => {
+    document.querySelector(`#${tab}-viewer .lanes`)?.scrollIntoView({block: "center"});
+    const button = document.querySelector(`#${tab}-viewer .replay`);
+    if (!button?.textContent.includes("Pause")) return false;
+    button.click();
+    return true;
+}"""
+
 
 @contextmanager
 def visits(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
