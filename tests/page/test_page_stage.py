@@ -15,8 +15,9 @@ from diffdemo.__main__ import main
 from diffdemo.data.pixels import to_images
 from diffdemo.figures.raster import image_grid
 from diffdemo.ui.components.viewer import viewer as stage
-from diffdemo.ui.runs.settings import start
+from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.stream import stream, whole
+from diffdemo.ui.tabs.generate import start
 
 STAGE = viewer("generate")
 # By the browser's own clock, since a test may look seconds late where machines are busy.
@@ -181,7 +182,7 @@ def test_the_bar_shows_how_far_a_run_is(open_page):
 
 
 def test_a_frame_that_comes_late_does_not_revive_a_stopped_run(browser, zoo):
-    done = whole(stream([start(zoo, "simple_unet", "horse", 3, "ddim", 1, "5", 1)]))
+    done = whole(stream([start(zoo, Settings("simple_unet", "horse", 3, "ddim", 1, "5", 1))]))
     first, second = (
         {**done, "state": "running", "frames": {str(k): done["frames"][str(k)] for k in range(n)}} for n in (1, 2)
     )

@@ -45,7 +45,7 @@ def test_the_command_and_the_python_give_the_very_pictures_of_the_run(zoo, setti
 
 @pytest.mark.parametrize(("key", "steps", "halt"), [("attention_unet", 6, 4), ("latent_diffusion", 250, 7)])
 def test_of_a_stopped_run_they_give_the_pictures_of_the_last_step_on_display(zoo, key, steps, halt, tmp_path):
-    lane, recordings = start(zoo, key, "cat", steps, "dpmpp", 2, "5", 2), Recordings()
+    lane, recordings = start(zoo, Settings(key, "cat", steps, "dpmpp", 2, "5", 2)), Recordings()
     halted = iter([False] * (halt - 1) + [True] * 9)
     *_, last = stream([lane], lambda: next(halted))
     recordings.keep("1", [lane])

@@ -73,7 +73,7 @@ class Recordings:
             return save_png(path, image_grid(lane.pictures if done else moment.x0, scale=SCALE))
         film = [lane.film[place] for place in spread(len(lane.film))]
         film += [Moment(lane.total, lane.pictures, lane.pictures)] * done
-        words = caption(lane.model.info.spec.title, lane.settings["class_name"], lane.seeds)
+        words = caption(lane.model.info.spec.title, lane.asked.class_name, lane.seeds)
         try:
             return save_film(path, film, words, lane.total)
         except RequestError as error:
