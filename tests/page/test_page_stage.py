@@ -1,8 +1,8 @@
 """The stage: it moves before anyone clicks, and every moment of a run is at hand."""
 
 import shlex
-import time
 from collections.abc import Iterator
+from queue import Queue
 
 import gradio as gr
 import numpy as np
@@ -187,10 +187,10 @@ def test_a_frame_that_comes_late_does_not_revive_a_stopped_run(browser, zoo):
         {**done, "state": "running", "frames": {str(k): done["frames"][str(k)] for k in range(n)}} for n in (1, 2)
     )
 
+    messages: Queue = Queue()
+
     def send() -> Iterator[dict]:
-        for message in (first, {"stopped": int(done["run"])}, second):
-            yield message
-            time.sleep(0.3)
+        yield from iter(messages.get, None)
 
     with gr.Blocks() as blocks:
         view = stage("A run", "generate-viewer")
@@ -199,9 +199,15 @@ def test_a_frame_that_comes_late_does_not_revive_a_stopped_run(browser, zoo):
     page = browser.new_page()
     page.goto(address)
     page.get_by_role("button", name="Go").click()
+    messages.put(first)
+    page.wait_for_selector(f"{STAGE}[data-frames='1'][data-state='running']")
+    messages.put({"stopped": int(done["run"])})
+    page.wait_for_selector(viewer("generate", "stopped"))
+    messages.put(second)
     page.wait_for_selector(f"{STAGE}[data-frames='2']")
     assert page.get_attribute(STAGE, "data-state") == "stopped"
     assert page.inner_text(f"{STAGE} .status").startswith("Stopped.")
+    messages.put(None)
     page.close()
     blocks.close(verbose=False)
 
