@@ -209,7 +209,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, count):
     run(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     boxes = [canvas.bounding_box() for canvas in page.locator(f"{viewer('generate')} canvas").all()]
-    assert len(boxes) == 3 * count
+    assert len(boxes) == 3 * count + 2 * 3  # and a film strip of three steps
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["width"] >= 32 for box in boxes)
     open_compare(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

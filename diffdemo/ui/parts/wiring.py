@@ -201,7 +201,6 @@ def connect_stop(event: Callable, run, viewer: gr.HTML, stops: Stops, tab: str) 
     """Let an event, such as a Stop button's click, end `run`: before its next step, and also while it is queued."""
 
     def stop(request: gr.Request) -> dict:
-        stops.stop(visitor(request, tab))
-        return {"stopped": True}
+        return stops.stop(visitor(request, tab))
 
     event(stop, outputs=viewer, cancels=[run], queue=False, show_progress="hidden", **PRIVATE)

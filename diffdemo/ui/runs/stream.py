@@ -14,7 +14,8 @@ REPEATED_MESSAGES = (
     3  # browsers may skip a message; the next ones still hold its frames, and Gradio sends them only once
 )
 
-_numbers = itertools.count(1)
+# Of runs, in the order in which they began, also after a restart that a browser with an open page has outlived.
+_numbers = itertools.count(int(1000 * time.time()))
 
 
 def stream(
@@ -87,7 +88,8 @@ class Stops:
             if self._running.get(visitor) is event:
                 del self._running[visitor]
 
-    def stop(self, visitor: str) -> None:
-        """End this visitor's run, if there is one."""
+    def stop(self, visitor: str) -> dict:
+        """End this visitor's run, if there is one; the viewer's message that no run up to now goes on."""
         if event := self._running.get(visitor):
             event.set()
+        return {"stopped": next(_numbers)}
