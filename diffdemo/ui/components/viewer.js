@@ -210,5 +210,10 @@ replayButton.addEventListener("click", () => {
   }, REPLAY_MS);
 });
 
+watchQueue((words) => {
+  root.classList.toggle("waiting", words !== "");
+  if (words) status.textContent = words;
+  else if (run) describe();
+});
 watch("value", receive);
 receive();
