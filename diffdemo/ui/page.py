@@ -16,7 +16,7 @@ from diffdemo.ui.api import nearest as nearest_api
 from diffdemo.ui.api import pictures as pictures_api
 from diffdemo.ui.api import training as training_api
 from diffdemo.ui.options import Options
-from diffdemo.ui.parts import exports, nearest, sources, wiring
+from diffdemo.ui.parts import exports, nearest, sources, tour, wiring
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
@@ -66,6 +66,7 @@ def build(
     first_views = first_views or wiring.FirstViews()
     with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
+        tour.add(page, zoo)
         if zoo.problems:
             sentences = [f"- **{plain(key)}** {plain(why)}" for key, why in zoo.problems.items()]
             gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")

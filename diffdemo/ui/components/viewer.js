@@ -215,5 +215,10 @@ function reveal() {
   }
 }
 
+watchQueue((words) => {
+  root.classList.toggle("waiting", words !== "");
+  if (words) status.textContent = words;
+  else if (run) describe();
+});
 watch("value", receive);
 receive();

@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.events import Dependency
 
-from diffdemo.ui.parts import wiring
+from diffdemo.ui.parts import tour, wiring
 from diffdemo.ui.runs import compare_link, reproduce
 from diffdemo.ui.runs.recordings import KINDS, Recordings
 from diffdemo.ui.runs.sampling_run import SamplingRun
@@ -24,7 +24,7 @@ SAVE = """(file) => {
 # Only the browser knows the address that people see, behind whatever proxies. What is no setting stays in it.
 WHOLE_ADDRESS = f"""(address) => {{
     const whole = new URL(location.href);
-    for (const name of {["tab", *IN_A_LINK, *compare_link.IN_A_LINK]}) whole.searchParams.delete(name);
+    for (const name of {["tab", *tour.NAMES, *IN_A_LINK, *compare_link.IN_A_LINK]}) whole.searchParams.delete(name);
     const asked = new URLSearchParams(address.slice(address.indexOf("?")));
     asked.forEach((value, name) => whole.searchParams.set(name, value));
     return whole.href;
@@ -34,8 +34,9 @@ IN_THE_ADDRESS_BAR = f"""(address) => {{
     const whole = new URL(({WHOLE_ADDRESS})(address));
     const tab = whole.searchParams.get("tab") ?? "{TAB}";
     const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId ?? tab;
-    if (open === tab) history.replaceState(null, "", whole);
-    else (window.addresses ??= {{}})[tab] = whole.href;
+    if (open === tab && whole.href !== location.href) history.pushState(null, "", whole);
+    if (open === tab) return;
+    (window.addresses ??= {{}})[tab] = whole.href;
 }}"""
 ADDRESS_OF_TAB = f"""() => requestAnimationFrame(() => {{
     const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId;
