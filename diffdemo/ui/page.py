@@ -11,6 +11,7 @@ from diffdemo.errors import DiffdemoError
 from diffdemo.records.tables import plain
 from diffdemo.ui.api import compare as compare_api
 from diffdemo.ui.api import generate as generate_api
+from diffdemo.ui.api import inside as inside_api
 from diffdemo.ui.api import latent as latent_api
 from diffdemo.ui.api import nearest as nearest_api
 from diffdemo.ui.api import pictures as pictures_api
@@ -20,7 +21,7 @@ from diffdemo.ui.parts import exports, nearest, sources, tour, wiring
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
-from diffdemo.ui.tabs import classify, compare, forward, generate, latent, training
+from diffdemo.ui.tabs import classify, compare, forward, generate, inside, latent, training
 
 TITLE = "diffdemo · watch noise turn into pictures"
 HEADING = "# diffdemo\nSmall diffusion models on CIFAR-10: watch noise turn into a picture."
@@ -72,9 +73,12 @@ def build(
             gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Generate", id="generate"):
-                generate.connect(page, zoo, stops, recordings, generate.layout(zoo, search), search, first_views)
+                of_run = generate.layout(zoo, search)
+                generate.connect(page, zoo, stops, recordings, of_run, search, first_views)
             with gr.Tab("Compare", id="compare") as tab:
                 compare.connect(page, tab, zoo, stops, recordings, compare.layout(zoo), first_views)
+            with gr.Tab("Inside", id=inside.TAB) as tab:
+                inside.connect(tab, of_run.exports.run, recordings, inside.layout())
             examples = first_views.add(lambda: sources.Examples.draw(zoo))
             with gr.Tab("Forward", id="forward") as tab:
                 forward.connect(tab, zoo, stops, forward.layout(zoo), examples, first_views)
@@ -87,6 +91,7 @@ def build(
                 training.connect(tab, tabs, library, training.layout(library))
         tabs.select(None, js=exports.ADDRESS_OF_TAB, **wiring.PRIVATE)
         generate_api.connect(zoo, recordings)
+        inside_api.connect(zoo)
         pictures_api.connect(zoo)
         compare_api.connect(zoo)
         if space:
