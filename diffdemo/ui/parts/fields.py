@@ -118,7 +118,9 @@ class Fields(dict[str, Component]):
 
         events = [class_name.change, self["guide"].change]
         guided = [self["guidance"], self["interval"]]
-        gr.on(events, updates, [class_name, self["guide"]], guided, show_progress="hidden", **AT_ONCE)
+        # Without Gradio's checks, which know the choices of another model yet.
+        how = {"preprocess": False, "show_progress": "hidden", **AT_ONCE}
+        gr.on(events, updates, [class_name, self["guide"]], guided, **how)
 
     def connect_run(self, elem_id: str) -> None:
         """Let Enter in a field, and a new seed, press the button that runs."""
