@@ -52,9 +52,9 @@ test("a replay takes two seconds for twenty steps or more, less for fewer, and h
   assert.equal(pure.replayLasts(3, 1), 300);
   for (let frames = 2; frames <= 104; frames += 1) {
     for (const milliseconds of [pure.replayLasts(frames, 1), pure.replayLasts(frames, 2), 4000]) {
-      const { every, stride } = pure.pace(frames, milliseconds);
-      const lasts = every * Math.ceil((frames - 1) / stride);
-      assert.ok(every >= 25 && lasts >= milliseconds - 1e-6 && lasts < milliseconds + every, `${frames}, ${milliseconds}`);
+      const { pause, stride } = pure.pace(frames, milliseconds);
+      const lasts = pause * Math.ceil((frames - 1) / stride);
+      assert.ok(pause >= 25 && lasts >= milliseconds - 1e-6 && lasts < milliseconds + pause, `${frames}, ${milliseconds}`);
     }
   }
   assert.deepEqual(pure.pace(20, 4000).stride, 1);

@@ -26,6 +26,7 @@ from train.loop.resume import remember, settings_of
 from train.loop.run import resolve, with_recipe
 from train.tasks.recipes import REFERENCE
 
+FACTS = {"classes": ["cat", "dog"], "train": 2, "test": 2, "sha256": "0"}  # of a run's data
 SCRIPTS = ("unet", "patch_unet", "latent", "autoencoder", "classifier", "all")
 UNETS = ("simple_unet", "attention_unet", "ddpm_unet", "multihead_unet")
 AUTOENCODER = spec("latent_diffusion").configure("tiny").autoencoder
@@ -262,7 +263,7 @@ def resumed(script: str, folder: Path, *flags: str) -> list:
     """What a resumed run trains with, and writes down again."""
     (options, settings), named = command_line(script, f"--out={folder}", "--resume", *flags)
     parts = settings_of(options, settings, named)
-    remember(*parts)
+    remember(*parts, FACTS)
     return list(parts)
 
 
@@ -318,7 +319,7 @@ NAMED_BY_RUNS = {
 def test_a_run_goes_on_with_what_it_named_and_with_what_it_did_not(tmp_path, script):
     for flags in (NAMED_BY_RUNS[script], []):
         parts, _ = command_line(script, f"--out={tmp_path}", *flags)
-        remember(*parts)
+        remember(*parts, FACTS)
         assert resumed(script, tmp_path) == [replace(parts[0], resume=True), parts[1]]
         assert resumed(script, tmp_path, *flags) == [replace(parts[0], resume=True), parts[1]]
         assert len(json.loads((tmp_path / "run.json").read_text())["commands"]) == 1

@@ -53,11 +53,11 @@ function replayLasts(frames, speed) {
   return (STEP_MS * Math.min(MOST_STEPS, frames)) / speed;
 }
 
-// How a replay goes through so many frames in this time: `stride` of them every `every` milliseconds.
+// How a replay goes through so many frames in this time: `stride` of them at a time, `pause` milliseconds apart.
 function pace(frames, milliseconds) {
   const each = milliseconds / Math.max(1, frames - 1);
   const stride = Math.max(1, Math.ceil(SHORTEST_MS / each));
-  return { every: each * stride, stride };
+  return { pause: each * stride, stride };
 }
 
 // Where in `order`, which rises, the last number that is no larger than `index` stands; 0 if there is none.

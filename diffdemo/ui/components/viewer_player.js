@@ -35,12 +35,12 @@ function buildPlayer(go, where, order) {
   function play(milliseconds = replayLasts(last() + 1, Number(speed.value))) {
     pause();
     go(where() >= last() ? 0 : where());
-    const { every, stride } = pace(last() + 1, milliseconds);
+    const { pause: apart, stride } = pace(last() + 1, milliseconds);
     replay.textContent = "❚❚ Pause";
     timer = setInterval(() => {
       go(Math.min(where() + stride, last()));
       if (where() >= last()) pause();
-    }, every);
+    }, apart);
   }
 
   const toggle = () => (timer ? pause() : play());
