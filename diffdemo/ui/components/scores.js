@@ -118,9 +118,5 @@ function receive() {
   show(latest);
 }
 
-watchQueue((words) => {
-  if (words) status.textContent = words;
-  else if (latest) show(latest);
-});
 watch("value", receive);
 receive();
