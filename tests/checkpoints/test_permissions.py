@@ -35,7 +35,7 @@ def test_whoever_may_read_one_file_of_a_run_may_read_its_weights(tmp_path, umask
     try:
         save_tiny_checkpoint(tmp_path, "simple_unet")
         add_tensors(tmp_path / "simple_unet", "map.safetensors", {"x": torch.zeros(3)}, {})
-        save_state(tmp_path / "simple_unet", {"averaged": {"x": torch.zeros(3)}}, {})
+        save_state(tmp_path / "simple_unet", {"averaged": {"x": torch.zeros(3)}})
         (tmp_path / "simple_unet" / "samples").mkdir()
         (tmp_path / "simple_unet" / "samples" / "final.png").touch(0o600)
         install(tmp_path / "simple_unet", tmp_path / "int8")
