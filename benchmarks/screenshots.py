@@ -39,6 +39,7 @@ def take(checkpoints: Path, out: Path, dark: bool = False) -> list[Path]:
                 viewport={"width": width, "height": height},
                 device_scale_factor=2 if suffix else 1,
                 color_scheme="dark" if dark else "light",
+                reduced_motion="reduce",  # else the runs on display play before they rest
             )
             page.goto(address)
             for tab, (name, shown) in TABS.items():

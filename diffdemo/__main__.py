@@ -81,6 +81,10 @@ def sample(
     steps: Annotated[
         str | None, typer.Option(metavar="N", help="Denoising steps, 1 to 1000.  [default: the model's]")
     ] = None,
+    stop_after: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Take only the first N steps, and write the guess there.  [default: all]"),
+    ] = None,
     seed: Annotated[str, typer.Option(metavar="S", help="Seed of the first picture, 0 to 2^64 - 1.")] = "0",
     count: Annotated[str, typer.Option("-n", metavar="N", help="Number of pictures, with seeds S, S+1, ...")] = "1",
     sampler: Annotated[
@@ -126,8 +130,9 @@ def sample(
         str | None,
         typer.Option(
             metavar="FILE|FOLDER/",
-            help="A .png with all pictures in a grid, a .gif or .mp4 that shows noise turn into them, or a folder with "
-            f"a PNG for each, named by its seed.  [default: {DEFAULT_OUT}, unless there is --npy]",
+            help="A .png with all pictures in a grid, a .gif or .mp4 that shows noise turn into them beside the "
+            "network's guess, or a folder with a PNG for each, named by its seed.  "
+            f"[default: {DEFAULT_OUT}, unless there is --npy]",
         ),
     ] = None,
     npy: Annotated[
@@ -136,7 +141,9 @@ def sample(
     scale: Annotated[
         str | None,
         typer.Option(
-            metavar="K", help="Draw each pixel K times K large.  [default: 4, above 16 pictures 2, in a folder 1]"
+            metavar="K",
+            help="Draw each pixel K times K large.  [default: 4, above 16 pictures 2, in a folder 1, an animation 512 "
+            "pixels wide]",
         ),
     ] = None,
 ) -> None:
@@ -158,8 +165,8 @@ def sample(
     }
     given = {name: value for name, value in settings.items() if value is not None}
     generator = diffdemo.load(model, device=device, precision=precision, checkpoints=checkpoints)
-    images, frames = draw(generator, seeds, given, animated=output.kind == "animation")
-    written = output.write(images, frames, seeds)
+    run = draw(generator, seeds, given, stop_after, animated=output.kind == "animation")
+    written = output.write(run, seeds)
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} pictures, seeds {seeds[0]} to {seeds[-1]}"
     print(f"Wrote {' and '.join(map(str, written))}: {which}.")
     if others := output.others(seeds):

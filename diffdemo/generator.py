@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -99,14 +100,20 @@ class Generator:
         class_name: str | Sequence[str | None] | None = None,
         *,
         start: tuple[Tensor, int] | None = None,
+        stop_after: object = None,
         **settings,
     ) -> np.ndarray:
-        """Draw pictures: (N, H, W, 3) uint8 in the order of `seeds`. Arguments and errors as for `denoise`."""
+        """Draw pictures: (N, H, W, 3) uint8 in the order of `seeds`. Arguments and errors as for `denoise`.
+
+        With `stop_after`, 1 to the number of steps, only so many are taken; the pictures are then the last guess of x0.
+        """
         asked = self._checked(class_name, start, settings)
+        taken = validate.steps_taken(stop_after, asked.steps)
         parts = [slice(first, first + BATCH) for first in range(0, len(asked.seeds), BATCH)]
         runs = [self.run(asked.part(part), start and (start[0][part], start[1])) for part in parts]
         # A deque of one forgets each step as the next one comes: a thousand of them would fill the memory.
-        return np.concatenate([self.images(deque(run, maxlen=1)[0].x_prev) for run in runs])
+        ends = (deque(islice(run, taken), maxlen=1)[0] for run in runs)
+        return np.concatenate([self.images(end.x_prev if taken == asked.steps else end.x0) for end in ends])
 
     def request(self, class_name: str | Sequence[str | None] | None = None, **settings) -> SamplingRequest:
         """These settings of `denoise`, checked and with the checkpoint's defaults filled in; errors are those of it."""

@@ -44,6 +44,11 @@ def steps(value: object, most: int = MAX_STEPS) -> int:
     return whole_number("steps", value, 1, most)
 
 
+def steps_taken(stop_after: object, steps: int) -> int:
+    """Of a run of so many steps, those that are taken: all, unless it is to stop sooner."""
+    return steps if stop_after is None else whole_number("stop_after", stop_after, 1, steps)
+
+
 def seeds(values: object) -> list[int]:
     """One seed for each image, at least one; a single number is a list of one."""
     if isinstance(values, (int, str)) or not isinstance(values, Iterable):

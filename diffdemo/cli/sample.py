@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,14 @@ from diffdemo import validate
 from diffdemo.atomic import hidden_folder, move
 from diffdemo.data import IMAGE_SHAPE
 from diffdemo.errors import RequestError
-from diffdemo.figures.raster import image_grid, save_animation, save_png, write_file
+from diffdemo.figures.film import MAX_FRAMES, Moment, caption, save_film, scale_of, spread
+from diffdemo.figures.raster import image_grid, save_png, write_file
 
 if TYPE_CHECKING:
     from diffdemo.generator import Generator
 
 KINDS = {".png": "grid", ".gif": "animation", ".mp4": "animation"}
 MAX_ANIMATED = 64  # images; all of an animation is kept in memory
-MAX_FRAMES = 48  # four seconds of film, whatever the number of steps
 MAX_SCALE = 32
 MAX_PIXELS = 100_000_000  # of one grid or animation, so that it takes less than a gigabyte to write
 MANY = 16  # images, above which they are drawn smaller: a large GIF takes minutes to write
@@ -63,22 +64,22 @@ class Output:
             _check_place(output.npy, is_folder=False)
         return output
 
-    def write(self, images: np.ndarray, frames: Sequence[np.ndarray], seeds: Sequence[int]) -> list[Path]:
-        """Write images (N, H, W, 3), for an animation its frames (N, H, W, 3), and return what was written.
+    def write(self, run: "Run", seeds: Sequence[int]) -> list[Path]:
+        """Write the pictures of a run, or the animation, and return what was written.
 
         Either everything is written or nothing is, and what was there before then stays as it was.
         """
         if self.npy is None:
-            self._write_path(images, frames, seeds)
+            self._write_path(run, seeds)
         else:
             # The array waits under its hidden name until --out is written, so that no failure leaves one without
             # the other. It goes through memory because NumPy's own writing to a full disk hides the reason.
             buffer = BytesIO()
-            np.save(buffer, images)
+            np.save(buffer, run.images)
 
             def write_both(unfinished: Path) -> None:
                 unfinished.write_bytes(buffer.getbuffer())
-                self._write_path(images, frames, seeds)
+                self._write_path(run, seeds)
 
             write_file(self.npy, write_both)
         return [path for path in (self.path, self.npy) if path]
@@ -88,43 +89,63 @@ class Output:
         own = {f"{seed}.png" for seed in seeds}
         return sum(path.name not in own for path in self.path.glob("*.png")) if self.kind == "folder" else 0
 
-    def _write_path(self, images: np.ndarray, frames: Sequence[np.ndarray], seeds: Sequence[int]) -> None:
+    def _write_path(self, run: "Run", seeds: Sequence[int]) -> None:
         if self.path is None:
             return
         if self.kind == "grid":
-            save_png(self.path, image_grid(images, scale=self.scale))
+            save_png(self.path, image_grid(run.images, scale=self.scale))
         elif self.kind == "animation":
-            film = np.stack([image_grid(frame, scale=self.scale) for frame in frames])
-            enlarged_already = {"scale": 1} if self.path.suffix.lower() == ".mp4" else {}
-            save_animation(self.path, film, **enlarged_already)
+            save_film(self.path, run.moments, run.title, run.steps, self.scale)
         else:
-            _save_folder(self.path, images, seeds, self.scale)
+            _save_folder(self.path, run.images, seeds, self.scale)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was drawn.
+
+    Attributes:
+        images: the pictures, (N, H, W, 3) uint8; of a run that was stopped, the last guess.
+        title: model, class and seeds.
+        steps: of the whole run.
+        moments: of an animation, from pure noise to the pictures, at most MAX_FRAMES; else none.
+    """
+
+    images: np.ndarray
+    title: str
+    steps: int
+    moments: list[Moment]
 
 
 def draw(
-    model: "Generator", seeds: Sequence[int], settings: dict[str, object], animated: bool
-) -> tuple[np.ndarray, list[np.ndarray]]:
+    model: "Generator",
+    seeds: Sequence[int],
+    settings: dict[str, object],
+    stop_after: object = None,
+    animated: bool = False,
+) -> Run:
     """Sample one picture for each seed and show the progress of long runs on stderr.
 
-    Returns the pictures (N, H, W, 3) uint8 and, if `animated`, the states x_t from pure noise to the pictures, at most
-    MAX_FRAMES of them, each (N, H, W, 3) uint8. `settings` and errors are those of `Generator.denoise`.
+    `settings`, `stop_after` and errors are those of `Generator.sample`.
     """
     from diffdemo.generator import BATCH
 
     steps = validate.steps(settings.get("steps", model.info.defaults["steps"]), model.info.schedule.steps)
-    shown = set(np.linspace(0, steps, min(steps + 1, MAX_FRAMES)).round().astype(int).tolist())
+    taken = validate.steps_taken(stop_after, steps)
+    shown = set(spread(taken)) if animated else ()
     batches = [seeds[start : start + BATCH] for start in range(0, len(seeds), BATCH)]
-    images, frames = [], []
-    with tqdm(total=len(batches) * steps, unit="step", delay=1, mininterval=1, leave=False) as bar:
+    images, moments = [], []
+    with tqdm(total=len(batches) * taken, unit="step", delay=1, mininterval=1, leave=False) as bar:
         for batch in batches:
-            for step in model.denoise(seeds=batch, **settings):
-                if animated and step.index == 0:
-                    frames.append(model.images(step.x_t))
-                if animated and step.index + 1 in shown:
-                    frames.append(model.images(step.x_prev))
+            for step in islice(model.denoise(seeds=batch, **settings), taken):
+                if step.index in shown:
+                    moments.append(Moment(step.index + 1, model.images(step.x_t), model.images(step.x0)))
                 bar.update()
-            images.append(model.images(step.x_prev))
-    return np.concatenate(images), frames
+            images.append(model.images(step.x_prev if taken == steps else step.x0))
+    if animated and taken == steps:
+        moments.append(Moment(steps, images[0], images[0]))
+    title = caption(model.info.spec.title, settings.get("class_name"), seeds)
+    return Run(np.concatenate(images), title, steps, moments)
 
 
 def _kind(out: str) -> str:
@@ -142,13 +163,15 @@ def _kind(out: str) -> str:
 def _default_scale(kind: str, count: int) -> int:
     if kind == "folder":
         return 1
+    if kind == "animation":
+        return scale_of(count, IMAGE_SHAPE[1])
     return 4 if count <= MANY else 2
 
 
 def _check_size(kind: str, count: int, scale: int) -> None:
     if kind == "animation" and count > MAX_ANIMATED:
         raise RequestError(f"An animation shows at most {MAX_ANIMATED} images, not {count}; choose fewer or a folder.")
-    pictures = {"grid": count, "animation": count * MAX_FRAMES, "folder": 1}[kind]
+    pictures = {"grid": count, "animation": 2 * count * MAX_FRAMES, "folder": 1}[kind]
     if pictures * IMAGE_SHAPE[0] * IMAGE_SHAPE[1] * scale**2 > MAX_PIXELS:
         raise RequestError(
             f"{count} images at scale {scale} are too many pixels for one file; choose a smaller --scale, fewer images "

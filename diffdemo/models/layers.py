@@ -105,13 +105,23 @@ class Attention(nn.Module):
         """Queries, keys and values, (N, heads, H W, C / heads) each, to something of the same shape."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
+    def weights(self, q: Tensor, k: Tensor) -> Tensor:
+        """What `attend` weighs the values with: (N, heads, L, H W) for q (N, heads, L, d) and k (N, heads, H W, d).
+
+        They are at least 0, and those of a query add up to 1. `attend` itself never needs all of them at once.
+        """
+        raise NotImplementedError
+
+    def heads(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of (N, C, H, W): (3, N, heads, H W, C / heads)."""
         n, c, height, width = x.shape
         # Positions before channels: free in channels_last memory, and the layout fused attention kernels ask for.
         qkv = self.qkv(self.norm(x)).permute(0, 2, 3, 1)  # (N, H, W, 3 C)
-        qkv = qkv.reshape(n, height * width, 3, self.num_heads, c // self.num_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, H W, C / heads) each
-        attended = self.attend(q, k, v).transpose(1, 2)  # (N, H W, heads, C / heads)
+        return qkv.reshape(n, height * width, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, height, width = x.shape
+        attended = self.attend(*self.heads(x)).transpose(1, 2)  # (N, H W, heads, C / heads)
         return x + self.project(attended.reshape(n, height, width, c).permute(0, 3, 1, 2))
 
 
@@ -121,3 +131,6 @@ class SelfAttention(Attention):
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         with _fast_backward(q):
             return F.scaled_dot_product_attention(q, k, v)
+
+    def weights(self, q: Tensor, k: Tensor) -> Tensor:
+        return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1)

@@ -76,6 +76,11 @@ class LinearAttention(Attention):
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return linear_attention(q, k, v)
 
+    def weights(self, q: Tensor, k: Tensor) -> Tensor:
+        """What the sums of `linear_attention` come to, were they not taken once for all queries."""
+        products = feature_map(q.float()) @ feature_map(k.float()).transpose(-2, -1)
+        return products / (products.sum(dim=-1, keepdim=True) + 1e-6)
+
 
 class DoubleConvolution(nn.Module):
     """(N, in, H, W) and an embedding (N, dim) to (N, out, H, W): group norm, GELU and convolution, twice, residual.

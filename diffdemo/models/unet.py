@@ -81,7 +81,7 @@ class _Stage(nn.Module):
         return self.attention(self.block(x, embedding))
 
 
-class _Upsample(nn.Module):
+class Upsample(nn.Module):
     """(N, C, H, W) to (N, C, 2H, 2W): nearest neighbour, then a convolution, which leaves no checkerboard."""
 
     def __init__(self, channels: int):
@@ -134,7 +134,7 @@ class UNet(nn.Module):
                 self.up.append(_Stage(width + skips.pop(), channels[level], config, level in attending))
                 width = channels[level]
             if level > 0:
-                self.up.append(_Upsample(width))
+                self.up.append(Upsample(width))
 
         self.norm = group_norm(width)
         self.head = zero_init(nn.Conv2d(width, patch_channels, 3, padding=1))

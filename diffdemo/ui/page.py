@@ -11,25 +11,29 @@ from diffdemo.errors import DiffdemoError
 from diffdemo.records.tables import plain
 from diffdemo.ui.api import compare as compare_api
 from diffdemo.ui.api import generate as generate_api
+from diffdemo.ui.api import inside as inside_api
 from diffdemo.ui.api import latent as latent_api
 from diffdemo.ui.api import nearest as nearest_api
 from diffdemo.ui.api import pictures as pictures_api
 from diffdemo.ui.api import training as training_api
 from diffdemo.ui.options import Options
-from diffdemo.ui.parts import exports, nearest, sources, wiring
+from diffdemo.ui.parts import exports, nearest, sources, tour, wiring
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
-from diffdemo.ui.tabs import classify, compare, forward, generate, latent, training
+from diffdemo.ui.tabs import classify, compare, forward, generate, inside, latent, training
 
 TITLE = "diffdemo · watch noise turn into pictures"
 HEADING = "# diffdemo\nSmall diffusion models on CIFAR-10: watch noise turn into a picture."
+ACCENT = "#5f62ef"  # indigo that white letters can be read on (4.7 : 1) and that is seen on dark grounds (3.8 : 1)
 THEME = gr.themes.Default(
     primary_hue="indigo",
     neutral_hue="slate",
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
 ).set(  # legible on a projector, which the theme's own greys are not
+    color_accent=ACCENT,
+    button_primary_background_fill=ACCENT,
     body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_300",
     block_info_text_color="*neutral_600",
@@ -63,14 +67,18 @@ def build(
     first_views = first_views or wiring.FirstViews()
     with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
+        tour.add(page, zoo)
         if zoo.problems:
             sentences = [f"- **{plain(key)}** {plain(why)}" for key, why in zoo.problems.items()]
             gr.Markdown("\n".join(["Not on this page:", *sentences]), elem_classes="problems")
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Generate", id="generate"):
-                generate.connect(page, zoo, stops, recordings, generate.layout(zoo, search), search, first_views)
+                of_run = generate.layout(zoo, search)
+                generate.connect(page, zoo, stops, recordings, of_run, search, first_views)
             with gr.Tab("Compare", id="compare") as tab:
                 compare.connect(page, tab, zoo, stops, recordings, compare.layout(zoo), first_views)
+            with gr.Tab("Inside", id=inside.TAB) as tab:
+                inside.connect(tab, of_run.exports.run, recordings, inside.layout())
             examples = first_views.add(lambda: sources.Examples.draw(zoo))
             with gr.Tab("Forward", id="forward") as tab:
                 forward.connect(tab, zoo, stops, forward.layout(zoo), examples, first_views)
@@ -83,6 +91,7 @@ def build(
                 training.connect(tab, tabs, library, training.layout(library))
         tabs.select(None, js=exports.ADDRESS_OF_TAB, **wiring.PRIVATE)
         generate_api.connect(zoo, recordings)
+        inside_api.connect(zoo)
         pictures_api.connect(zoo)
         compare_api.connect(zoo)
         if space:

@@ -16,6 +16,8 @@ from diffdemo.__main__ import main
 from diffdemo.cli import sample as cli_sample
 from diffdemo.data.pictures import read_pictures
 from diffdemo.data.pixels import to_images
+from diffdemo.figures import film
+from diffdemo.figures.film import LINE, MARGIN
 from diffdemo.process.samplers import SeededNoise
 
 LIST_KEYS = ["key", "space", "classes", "parameters", "images_seen", "hardware", "minutes"]
@@ -147,14 +149,20 @@ def test_without_out_or_npy_there_is_one_picture_in_the_current_folder(sample, t
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".mp4"])
-def test_the_last_frame_of_an_animation_is_the_sample(sample, tmp_path, suffix):
+def test_an_animation_shows_noise_and_guess_side_by_side_and_ends_with_the_sample(sample, tmp_path, suffix):
     animation, still = tmp_path / f"a{suffix}", tmp_path / "a.png"
     arguments = ["--class", "dog", "--seed", 3, "-n", 4, "--steps", 5, "--out"]
     assert sample(*arguments, animation) == 0 and sample(*arguments, still) == 0
     frames = np.stack(imageio.mimread(animation, memtest=False))[..., :3].astype(int)
-    assert len(frames) >= 6 and frames.shape[1:] == pixels(still).shape
-    errors = [abs(frame - pixels(still)).mean() for frame in frames]
-    assert errors[-1] < 8 < errors[0]
+    grid, width = pixels(still), frames.shape[2]
+    assert len(frames) >= 6 and width >= 512
+    edge, top = MARGIN, MARGIN + LINE
+    state = frames[:, top : top + len(grid), edge : edge + len(grid)]
+    guess = frames[:, top : top + len(grid), width - edge - len(grid) : width - edge]
+    errors = [[abs(picture - grid).mean() for picture in half] for half in (state, guess)]
+    assert errors[0][-1] < 8 < errors[0][0] and errors[1][-1] < 8
+    caption = frames[:, top + len(grid) + 4 :]
+    assert all(row.min() < 100 for row in caption)  # letters
     if suffix == ".gif":
         first_bytes = animation.read_bytes()
         assert sample(*arguments, animation) == 0 and animation.read_bytes() == first_bytes
@@ -162,14 +170,29 @@ def test_the_last_frame_of_an_animation_is_the_sample(sample, tmp_path, suffix):
 
 @pytest.mark.parametrize(("steps", "count"), [(1, 2), (3, 4), (4, 4), (9, 4)])
 def test_the_frames_go_from_the_noise_to_the_sample(tiny_checkpoints, monkeypatch, steps, count):
-    monkeypatch.setattr(cli_sample, "MAX_FRAMES", 4)
+    monkeypatch.setattr(film, "MAX_FRAMES", 4)
     model = diffdemo.load("simple_unet", device="cpu", checkpoints=tiny_checkpoints)
-    images, frames = cli_sample.draw(model, [4, 5], {"steps": steps}, animated=True)
-    assert len(frames) == count
+    run = cli_sample.draw(model, [4, 5], {"steps": steps}, animated=True)
+    assert (len(run.moments), run.title, run.steps) == (count, "Simple UNet, seeds 4 to 5", steps)
     noise = SeededNoise([4, 5], model.shape, torch.device("cpu"))()
-    np.testing.assert_array_equal(frames[0], to_images(noise))
-    np.testing.assert_array_equal(frames[-1], images)
-    assert cli_sample.draw(model, [4, 5], {"steps": steps}, animated=False)[1] == []
+    np.testing.assert_array_equal(run.moments[0].x_t, to_images(noise))
+    for picture in run.moments[-1][1:]:
+        np.testing.assert_array_equal(picture, run.images)
+    assert cli_sample.draw(model, [4, 5], {"steps": steps}).moments == []
+
+
+def test_a_run_can_be_stopped_after_a_step_and_gives_the_guess_there(sample, tiny_checkpoints, tmp_path, capsys):
+    arguments = ["--class", "dog", "--seed", 3, "--steps", 5, "--stop-after"]
+    assert sample(*arguments, 2, "--npy", tmp_path / "a.npy", "--out", tmp_path / "a.gif") == 0
+    model = diffdemo.load("attention_unet", device="cpu", checkpoints=tiny_checkpoints)
+    steps = list(model.denoise("dog", steps=5, seeds=[3]))
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), to_images(steps[1].x0))
+    np.testing.assert_array_equal(model.sample("dog", steps=5, seeds=[3], stop_after=5), to_images(steps[4].x_prev))
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert animation.n_frames == 2
+    capsys.readouterr()
+    code = sample(*arguments, 6)
+    assert "stop_after must be a whole number from 1 to 5, not '6'." in complaint(capsys, code, 2)
 
 
 # --- help -------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ def test_a_finished_run_is_on_display_before_the_first_click(open_page, zoo):
     expected = zoo["attention_unet"].sample("horse", steps=20, seeds=[7, 8, 9, 10])
     assert np.array_equal(pictures(page), expected)
     assert page.get_attribute(viewer("generate"), "data-frames") == "20"
+    page.get_by_text("Its training").locator("visible=true").click()
     assert page.get_by_text("Attention UNet: 75,708 parameters, trained on 1,234 images in 1.5 minutes").is_visible()
 
 
@@ -32,7 +33,7 @@ def test_the_canvases_show_exactly_the_picture_of_the_seed(open_page, zoo, sampl
     page = open_page()
     seed = 2**64 - 2  # a number that JavaScript does not have
     page.get_by_role("radio", name="Simple UNet").check()
-    page.get_by_text("Simple UNet: 71,228 parameters").wait_for()
+    page.get_by_text("Simple UNet: 71,228 parameters").wait_for(state="attached")
     page.get_by_role("radio", name="ship").locator("visible=true").check()
     page.get_by_role("radio", name=sampler, exact=True).locator("visible=true").check()
     fill(page, Steps=12, Seed=seed, Images=2, Guidance=1.5)
@@ -209,7 +210,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, count):
     run(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     boxes = [canvas.bounding_box() for canvas in page.locator(f"{viewer('generate')} canvas").all()]
-    assert len(boxes) == 3 * count
+    assert len(boxes) == 3 * count + 2 * 3  # and a film strip of three steps
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["width"] >= 32 for box in boxes)
     open_compare(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -49,10 +49,12 @@ def test_the_change_of_a_step_and_the_cursor_follow_the_scrubber(open_page, zoo)
     steps = list(zoo["attention_unet"].denoise("horse", steps=5, seeds=[3, 4], guidance_scale=2.0))
     page.locator(f"{viewer('generate')} .scrubber").focus()
     page.keyboard.press("Home")
-    for step in steps:
-        change = to_images(step.x_prev).astype(int) - to_images(step.x_t)
+    for step, before in zip(steps, [steps[0], *steps], strict=False):
+        change = to_images(step.x0).astype(int) - to_images(before.x0)
         drawn = pictures(page, panel="change").astype(int)
-        factor = int(page.inner_text(f"{viewer('generate')} .note").split("drawn ")[1].split(" ×")[0])
+        note = page.inner_text(f"{viewer('generate')} .note")
+        factor = int(note.split("drawn ")[1].split(" ×")[0]) if step.index else 1
+        assert step.index or note == "Grey: this is the first guess, and the next step will change it."
         assert np.array_equal(drawn, np.clip(128 + factor * change, 0, 255))
         curve = page.locator(f"{viewer('generate')} .curve")
         assert curve.get_attribute("data-t") == str(step.t)

@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 from conftest import save_tiny_checkpoint
 from page_helpers import fill, open_compare, pictures, run
+from playwright.sync_api import Page
 
 from benchmarks.browser import open_shelf, viewer
+from diffdemo.ui.parts.fields import HOW_GUIDED, INTERVAL
 from diffdemo.ui.runs.zoo import ModelZoo
 from train.install import install
 
-INTERVAL = "Guided at noise levels σ: low,high or all"
+
+def unfold(page: Page) -> None:
+    """Open what stands on display of how runs are guided."""
+    for folded in page.get_by_role("button", name=HOW_GUIDED).locator("visible=true").all():
+        folded.click()
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +32,7 @@ def zoo(tmp_path_factory) -> ModelZoo:
 
 def test_an_interval_and_a_guide_change_the_run_and_are_in_its_link(open_page, zoo):
     page = open_page()
+    unfold(page)
     fill(page, **{"Steps": 6, "Seed": 3, "Images": 2, "Guidance": 3, INTERVAL: "0.3,5"})
     run(page)
     asked = {"steps": 6, "seeds": [3, 4], "guidance_scale": 3.0, "guidance_interval": "0.3,5"}
@@ -41,12 +48,14 @@ def test_an_interval_and_a_guide_change_the_run_and_are_in_its_link(open_page, z
     again = open_page(query=query)
     again.wait_for_selector(f"{viewer('generate', 'done')}[data-frames='6']")
     assert np.array_equal(pictures(again), by_weak)
+    unfold(again)
     assert again.get_by_label(INTERVAL).locator("visible=true").input_value() == "0.3,5"
 
 
 def test_an_interval_that_is_none_gets_a_sentence_and_the_run_stays(open_page):
     page = open_page()
     before = pictures(page)
+    unfold(page)
     fill(page, **{INTERVAL: "5,0.3"})
     page.get_by_role("button", name="Generate", exact=True).click()
     page.get_by_test_id("toast-body").filter(has_text="such as 0.3,5, or all, not '5,0.3'.").wait_for()
@@ -55,6 +64,7 @@ def test_an_interval_that_is_none_gets_a_sentence_and_the_run_stays(open_page):
 
 def test_a_model_without_classes_can_be_guided_where_it_has_a_weaker_version(open_page, zoo):
     page = open_page()
+    unfold(page)
     page.get_by_role("radio", name="DDPM UNet").locator("visible=true").check()
     page.get_by_label("Guidance", exact=True).locator("visible=true").wait_for()
     fill(page, Steps=5, Seed=3, Images=1)
@@ -68,6 +78,7 @@ def test_a_model_without_classes_can_be_guided_where_it_has_a_weaker_version(ope
 def test_two_ways_of_guiding_stand_side_by_side(open_page, zoo):
     page = open_page()
     open_compare(page)
+    unfold(page)
     for group, choice in (("A: Model", "Attention UNet"), ("B: Guided by", "A weaker version of it")):
         chosen = page.locator("fieldset", has_text=group).locator("visible=true").get_by_label(choice)
         chosen.check()

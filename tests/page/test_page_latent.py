@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from page_helpers import fill, held
+from page_helpers import PAUSE, fill, held
 from PIL import Image
 from playwright.sync_api import Page
 from torchvision.datasets import CIFAR10
@@ -282,3 +282,11 @@ def test_without_a_map_the_tab_says_how_to_make_one_and_without_the_model_there_
     with gr.Blocks() as page:
         assert latent.add(ModelZoo({"simple_unet": zoo["simple_unet"]}, {}), Stops(), FirstViews(), "data") is None
     assert "Latent space" not in json.dumps(page.get_config_file(), default=str)
+
+
+def test_the_path_plays_once_when_it_comes_into_sight(open_page):
+    page = open_page(moving="'there is a script, so things may move'")
+    page.get_by_role("tab", name="Latent space").click()
+    page.wait_for_function(PAUSE, arg="latent")
+    stage = page.locator(viewer("latent"))
+    assert int(stage.get_attribute("data-shown")) < int(stage.locator(".scrubber").get_attribute("max"))

@@ -11,6 +11,15 @@ from benchmarks.browser import viewer, wait_for_run
 
 SENDS = re.compile(r"/gradio_api/(queue/join|run/)")  # where the page sends events
 
+# Clicks Pause as soon as there is one on the stage with this id.
+PAUSE = """tab => {
+    document.querySelector(`#${tab}-viewer .lanes`)?.scrollIntoView({block: "center"});
+    const button = document.querySelector(`#${tab}-viewer .replay`);
+    if (!button?.textContent.includes("Pause")) return false;
+    button.click();
+    return true;
+}"""
+
 
 @contextmanager
 def visits(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
@@ -20,9 +29,12 @@ def visits(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
     """
     contexts, requests, complaints = [], [], []
 
-    def open_one(width: int = 1280, height: int = 900, query: str = "") -> Page:
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+    def open_one(width: int = 1280, height: int = 900, query: str = "", moving: str = "", **options) -> Page:
+        # The run on display plays before it rests, unless nothing is to move; `moving` is a script that watches it.
+        calm = {} if moving else {"reduced_motion": "reduce"}
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **calm, **options))
         page = contexts[-1].new_page()
+        page.add_init_script(moving)
         page.on("request", lambda request: requests.append(request.url))
         page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -10,7 +10,8 @@ from PIL import Image
 
 from benchmarks.browser import open_shelf
 from diffdemo import RequestError
-from diffdemo.figures.raster import image_grid, save_gif
+from diffdemo.figures.film import Moment, film, save_film
+from diffdemo.figures.raster import image_grid
 from diffdemo.ui.runs.recordings import KINDS, Recordings
 from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.settings import Settings
@@ -47,14 +48,33 @@ def test_the_files_hold_the_frames_that_were_shown_and_no_new_run_is_made(zoo, m
     monkeypatch.setattr(zoo["simple_unet"].network, "forward", lambda *_: pytest.fail("a new run"))
     png, gif, mp4 = (recordings.file("1", kind) for kind in KINDS)
     assert [path.name for path in (png, gif, mp4)] == [f"simple_unet-cat-5-to-6.{kind}" for kind in KINDS]
-    expected = [zoo["simple_unet"].images(state) for state in [*(step.x_t for step in steps), steps[-1].x_prev]]
-    grids = [image_grid(frame, scale=4) for frame in expected]
-    assert np.array_equal(np.asarray(Image.open(png)), grids[-1])
-    assert len(list(frames_of(gif))) == 5
-    assert gif.read_bytes() == save_gif(tmp_path / "expected.gif", grids).read_bytes()
-    film = imageio.mimread(mp4, memtest=False)
-    assert len(film) == 4 + 12  # the last picture stays for a second
-    assert all(np.abs(a.astype(int) - b).mean() < 12 for a, b in zip(film, grids[:4], strict=False))
+    images = zoo["simple_unet"].images
+    assert np.array_equal(np.asarray(Image.open(png)), image_grid(images(steps[-1].x_prev), scale=4))
+    moments = [Moment(step.index + 1, images(step.x_t), images(step.x0)) for step in steps]
+    moments.append(Moment(4, images(steps[-1].x_prev), images(steps[-1].x_prev)))
+    expected = save_film(tmp_path / "expected.gif", moments, "Simple UNet, cat, seeds 5 to 6", 4)
+    assert gif.read_bytes() == expected.read_bytes() and len(list(frames_of(gif))) == 5
+    shown = imageio.mimread(mp4, memtest=False)
+    frames = film(moments, "Simple UNet, cat, seeds 5 to 6", 4)
+    assert len(shown) == 4 + 4  # a second of movement, and another of rest
+    assert all(np.abs(a.astype(int) - b).mean() < 12 for a, b in zip(shown, frames[:4], strict=False))
+
+
+def test_any_step_that_was_shown_can_be_saved_and_the_name_says_which(zoo):
+    recordings, running = Recordings(), finish(lane(zoo, steps=12))
+    recordings.keep("1", [running])
+    steps = list(zoo["simple_unet"].denoise("cat", steps=12, sampler="ddim", guidance_scale=1, seeds=[5, 6]))
+    files = [recordings.file("1", "png", step) for step in (1, 10, 12)]
+    assert [path.stem for path in files] == [
+        "simple_unet-cat-5-to-6-after-1-of-12-steps",
+        "simple_unet-cat-5-to-6-after-10-of-12-steps",
+        "simple_unet-cat-5-to-6",
+    ]
+    for path, state in zip(files, (steps[0].x0, steps[9].x0, steps[11].x_prev), strict=True):
+        assert np.array_equal(np.asarray(Image.open(path)), image_grid(zoo["simple_unet"].images(state), scale=4))
+    assert recordings.file("1", "gif", 10).name == "simple_unet-cat-5-to-6.gif"  # the whole run
+    with pytest.raises(RequestError, match="step must be a whole number from 1 to 12, not 13"):
+        recordings.file("1", "png", 13)
 
 
 def test_of_a_stopped_run_the_files_hold_what_was_shown(zoo):
@@ -67,8 +87,8 @@ def test_of_a_stopped_run_the_files_hold_what_was_shown(zoo):
     messages.close()
     png = recordings.file("1", "png")
     assert png.name == "simple_unet-cat-5-after-1-of-50-steps.png"
-    assert np.array_equal(np.asarray(Image.open(png)), image_grid(running.guess, scale=4))
-    assert len(list(frames_of(recordings.file("1", "gif")))) == 2
+    assert np.array_equal(np.asarray(Image.open(png)), image_grid(running.film[0].x0, scale=4))
+    assert len(list(frames_of(recordings.file("1", "gif")))) == 1
 
 
 def test_a_file_of_a_stopped_run_is_named_after_the_last_step_that_was_shown(zoo):
@@ -81,7 +101,7 @@ def test_a_file_of_a_stopped_run_is_named_after_the_last_step_that_was_shown(zoo
 
 
 def test_the_oldest_runs_are_forgotten_and_the_first_never_is(zoo):
-    one = sum(frame.nbytes for frame in finish(lane(zoo)).film)
+    one = sum(frame.x_t.nbytes + frame.x0.nbytes for frame in finish(lane(zoo)).film)
     recordings = Recordings(most_bytes=2 * one)
     recordings.keep("first", [finish(lane(zoo))], for_ever=True)
     recordings.keep("0", [finish(lane(zoo))])

@@ -43,6 +43,23 @@ def test_the_command_and_the_python_give_the_very_pictures_of_the_run(zoo, setti
     assert np.array_equal(names["images"], lane.pictures)
 
 
+@pytest.mark.parametrize(("key", "steps", "halt"), [("attention_unet", 6, 4), ("latent_diffusion", 250, 7)])
+def test_of_a_stopped_run_they_give_the_pictures_of_the_last_step_on_display(zoo, key, steps, halt, tmp_path):
+    lane, recordings = start(zoo, Settings(key, "cat", steps, "dpmpp", 2, "5", 2)), Recordings()
+    halted = iter([False] * (halt - 1) + [True] * 9)
+    *_, last = stream([lane], lambda: next(halted))
+    recordings.keep("1", [lane])
+    assert last["state"] == "stopped"
+    words = shlex.split(reproduce.command(lane, zoo.folder))[3:]
+    assert words[words.index("--stop-after") + 1] == str(1 + max(map(int, last["frames"])))
+    words[words.index("--out") + 1] = str(tmp_path / "a.png")
+    assert main(words) == 0
+    assert (tmp_path / "a.png").read_bytes() == recordings.file("1", "png").read_bytes()
+    names: dict = {}
+    exec(reproduce.python(lane, zoo.folder), names)
+    assert np.array_equal(names["images"], lane.pictures)
+
+
 def test_the_gif_of_a_short_run_is_the_one_that_the_command_writes(zoo, tmp_path):
     lane, recordings = start(zoo, Settings("simple_unet", "cat", 6, "ddim", 1, "3", 2)), Recordings()
     list(stream([lane]))

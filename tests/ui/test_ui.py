@@ -225,3 +225,11 @@ def test_a_first_view_that_fails_says_why_to_everyone_who_asks():
     for _ in range(2):
         with pytest.raises(gr.Error, match="picture"):
             failing()
+
+
+def test_what_the_browser_gets_of_a_component_is_data_alone(zoo):
+    """A word in quotes in a component's script that Gradio knows as a setting would be taken for an event of that name,
+    which holds on to the whole page: each visit then copies that, for seconds.
+    """
+    components = build(zoo).get_config_file()["components"]
+    assert not [(c["type"], name) for c in components for name, value in c["props"].items() if callable(value)]

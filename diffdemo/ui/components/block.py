@@ -20,7 +20,7 @@ def block(name: str, label: str, elem_id: str, parts: Sequence[str] = ()) -> gr.
         elem_id: id of the element.
         parts: further scripts that come before `name`.js.
     """
-    scripts = ("viewer_panels.js", *parts, f"{name}.js")  # the first has the helpers that draw
+    scripts = ("pure.js", "viewer_panels.js", *parts, f"{name}.js")  # the first two are helpers of all
     looks = ("shared.css", f"{name}.css")
     return gr.HTML(
         None,

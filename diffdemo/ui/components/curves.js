@@ -8,40 +8,6 @@ const exact = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 let logarithmic = null; // as the visitor wants it; null is as the message says
 let shown = null;
 
-function nice(low, high, count) {
-  const rough = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5].find((digit) => digit * power >= rough) ?? 10);
-  const ticks = [];
-  for (let place = Math.ceil(low / step - 1e-9); place * step <= high * (1 + 1e-9); place += 1) {
-    ticks.push(Number((place * step).toPrecision(12)));
-  }
-  return ticks;
-}
-
-function decades(low, high) {
-  const ticks = [];
-  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power += 1) {
-    for (const digit of [1, 2, 5]) {
-      const tick = Number((digit * 10 ** power).toPrecision(12));
-      if (tick >= low && tick <= high) ticks.push(tick);
-    }
-  }
-  return ticks.length > 9 ? ticks.filter((tick) => String(tick).replace(/[0.]/g, "").startsWith("1")) : ticks;
-}
-
-// {to, ticks}: `to` takes a value to 0 ... 100 between the ends.
-function axis(values, log, count, fromZero) {
-  let low = fromZero ? 0 : values.reduce((a, b) => Math.min(a, b), Infinity);
-  let high = values.reduce((a, b) => Math.max(a, b), -Infinity);
-  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - 1, high + 1];
-  else if (!fromZero) [low, high] = log ? [low / (high / low) ** 0.05, high * (high / low) ** 0.05]
-    : [low - 0.05 * (high - low), high + 0.05 * (high - low)];
-  const scale = log ? Math.log : (value) => value;
-  const to = (value) => (100 * (scale(value) - scale(low))) / (scale(high) - scale(low));
-  return { to, ticks: log && high / low > 8 ? decades(low, high) : nice(low, high, count) };
-}
-
 function nearest(series, x) {
   let best = 0;
   for (let place = 1; place < series.x.length; place += 1) {

@@ -2,8 +2,11 @@
 
 import base64
 from collections.abc import Sequence
+from io import BytesIO
 
 import gradio as gr
+import numpy as np
+from PIL import Image
 
 from diffdemo.ui.components.block import block
 
@@ -29,4 +32,23 @@ def timeline(of: str, labels: Sequence[str], pictures: Sequence[bytes]) -> dict:
 
 def moment(of: str, label: str, pictures: Sequence[bytes]) -> dict:
     """The message with the pictures of one moment of the run `of`."""
-    return {"of": of, "label": label, "pictures": [base64.b64encode(picture).decode("ascii") for picture in pictures]}
+    shown = [base64.b64encode(without_paper(picture)).decode("ascii") for picture in pictures]
+    return {"of": of, "label": label, "pictures": shown}
+
+
+def without_paper(picture: bytes) -> bytes:
+    """A PNG file whose rows and columns that are white throughout, as between a grid's pictures, are transparent.
+
+    So the page's own ground, which may be dark, lies between the pictures.
+    """
+    with Image.open(BytesIO(picture)) as opened:
+        pixels = np.array(opened.convert("RGBA"))
+    white = (pixels == 255).all(axis=2)
+    rows, columns = white.all(axis=1), white.all(axis=0)
+    if not (rows.any() or columns.any()):
+        return picture
+    pixels[rows] = 0
+    pixels[:, columns] = 0
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
+    return file.getvalue()

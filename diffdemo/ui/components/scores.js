@@ -118,5 +118,9 @@ function receive() {
   show(latest);
 }
 
+watchQueue((words) => {
+  if (words) status.textContent = words;
+  else if (latest) show(latest);
+});
 watch("value", receive);
 receive();

@@ -24,4 +24,4 @@ def viewer(label: str, elem_id: str) -> gr.HTML:
     Its value is one message, see `diffdemo.ui.runs.stream.stream`; frames add up until a message names another run.
     Arguments as for `block`.
     """
-    return block("viewer", label, elem_id)
+    return block("viewer", label, elem_id, parts=("viewer_player.js", "waiting.js"))

@@ -1,12 +1,11 @@
-// What the viewer's panels draw; this file comes before viewer.js in the same script.
+// What the viewer's panels draw; like pure.js, this comes before each component's own script.
 
 const PANELS = [
   { key: "x_t", letter: "x", index: "t", caption: "the noisy picture" },
   { key: "x0", letter: "x", index: "0", caption: "the network's guess" },
-  { key: "change", letter: "x", index: "s", minus: "t", caption: "this step's change" },
+  { key: "change", letter: "x", index: "0", prefix: "Δ", caption: "what this step changed in it" },
 ];
 const SVG = "http://www.w3.org/2000/svg";
-const STRONGEST = 16; // times that a small change is amplified at most
 
 function make(tag, className = "", text = "") {
   const node = document.createElement(tag);
@@ -27,27 +26,10 @@ function ask(event, detail) {
   trigger(event);
 }
 
-function significant(number) {
-  if (number === 0 || (Math.abs(number) >= 0.001 && Math.abs(number) < 10000)) {
-    return String(Number(number.toPrecision(2)));
-  }
-  const [digits, exponent] = number.toExponential(1).split("e");
-  const superscript = [...String(Number(exponent))].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
-  return `${digits}·10${superscript}`;
-}
-
-function symbol({ letter, index, minus }) {
-  const node = make("span", "symbol", letter);
-  node.append(make("sub", "", index));
-  if (minus) node.append(` − ${letter}`, make("sub", "", minus));
+function symbol({ letter, index, prefix = "" }) {
+  const node = make("span", "symbol", prefix);
+  node.append(make("span", "letter", letter), make("sub", "", index));
   return node;
-}
-
-function unpack(packed) {
-  const text = atob(packed);
-  const bytes = new Uint8Array(text.length);
-  for (let place = 0; place < text.length; place += 1) bytes[place] = text.charCodeAt(place);
-  return bytes;
 }
 
 function buildPanel(panel, lane) {
@@ -86,19 +68,6 @@ function draw(canvases, bytes, [height, width]) {
     }
     context.putImageData(image, 0, 0);
   }
-}
-
-// Grey where nothing changes, lighter and darker where a colour gains and loses; and by how much that is amplified, so
-// that all but the largest fiftieth fit.
-function difference(before, after) {
-  const counts = new Uint32Array(256);
-  for (let place = 0; place < after.length; place += 1) counts[Math.abs(after[place] - before[place])] += 1;
-  let large = 255;
-  for (let rest = after.length / 50; large > 1 && counts[large] <= rest; large -= 1) rest -= counts[large];
-  const factor = Math.min(STRONGEST, Math.max(1, Math.round(110 / large)));
-  const bytes = new Uint8ClampedArray(after.length);
-  for (let place = 0; place < after.length; place += 1) bytes[place] = 128 + factor * (after[place] - before[place]);
-  return { factor, bytes };
 }
 
 function vector(tag, attributes) {

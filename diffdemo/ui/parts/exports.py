@@ -6,12 +6,14 @@ from pathlib import Path
 import gradio as gr
 from gradio.events import Dependency
 
-from diffdemo.ui.parts import wiring
+from diffdemo.ui.parts import tour, wiring
 from diffdemo.ui.runs import compare_link, reproduce
 from diffdemo.ui.runs.recordings import KINDS, Recordings
 from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.settings import IN_A_LINK, TAB, link
 
+# The step on display, counted from 1.
+STEP = 'Number(document.querySelector("#generate-viewer .viewer")?.dataset.shown) + 1 || undefined'
 # Gradio's own DownloadButton has its file only at the second click.
 SAVE = """(file) => {
     const anchor = document.createElement("a");
@@ -22,7 +24,7 @@ SAVE = """(file) => {
 # Only the browser knows the address that people see, behind whatever proxies. What is no setting stays in it.
 WHOLE_ADDRESS = f"""(address) => {{
     const whole = new URL(location.href);
-    for (const name of {["tab", *IN_A_LINK, *compare_link.IN_A_LINK]}) whole.searchParams.delete(name);
+    for (const name of {["tab", *tour.NAMES, *IN_A_LINK, *compare_link.IN_A_LINK]}) whole.searchParams.delete(name);
     const asked = new URLSearchParams(address.slice(address.indexOf("?")));
     asked.forEach((value, name) => whole.searchParams.set(name, value));
     return whole.href;
@@ -32,8 +34,9 @@ IN_THE_ADDRESS_BAR = f"""(address) => {{
     const whole = new URL(({WHOLE_ADDRESS})(address));
     const tab = whole.searchParams.get("tab") ?? "{TAB}";
     const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId ?? tab;
-    if (open === tab) history.replaceState(null, "", whole);
-    else (window.addresses ??= {{}})[tab] = whole.href;
+    if (open === tab && whole.href !== location.href) history.pushState(null, "", whole);
+    if (open === tab) return;
+    (window.addresses ??= {{}})[tab] = whole.href;
 }}"""
 ADDRESS_OF_TAB = f"""() => requestAnimationFrame(() => {{
     const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId;
@@ -65,15 +68,17 @@ class Exports:
 def layout() -> Exports:
     """A row of buttons, and the words in an accordion."""
     with gr.Row(elem_classes="chips"):
-        gr.HTML("Save what is on display", elem_classes="chips-label", apply_default_css=False)
-        save = tuple(gr.Button(kind.upper(), size="sm", min_width=56, scale=0) for kind in KINDS)
+        save = []
+        for words, kinds in (("Save the step on display", KINDS[:1]), ("or the whole run", KINDS[1:])):
+            gr.HTML(words, elem_classes="chips-label", apply_default_css=False)
+            save += [gr.Button(kind.upper(), size="sm", min_width=56, scale=0) for kind in kinds]
     file = gr.DownloadButton(visible="hidden")
     with gr.Accordion("Reproduce and share", open=False, elem_classes="reproduce"):
         command, python, address = (
             gr.Textbox(label=label, lines=lines, max_lines=20, interactive=False, buttons=["copy"])
             for label, lines in (("Command line", 2), ("Python", 6), ("Link to these settings", 1))
         )
-    return Exports(gr.State(), file, save, command, python, address)
+    return Exports(gr.State(), file, tuple(save), command, python, address)
 
 
 def describe(name: str, lane: SamplingRun, checkpoints: Path) -> tuple[str, str, str, str]:
@@ -82,17 +87,25 @@ def describe(name: str, lane: SamplingRun, checkpoints: Path) -> tuple[str, str,
 
 
 def connect(exports: Exports, recordings: Recordings) -> None:
-    """Let each button save a file of the run on display."""
+    """Let each button save a file of the run on display, the picture as it is at the step on display."""
 
     def file_of(kind: str):
-        def write(name: str | None) -> str:
+        def write(name: str | None, step: int | None) -> str:
             with wiring.toasts():
-                return str(recordings.file(name, kind))
+                return str(recordings.file(name, kind, step))
 
         return write
 
+    step = gr.JSON(visible=False)
     for button, kind in zip(exports.save, KINDS, strict=True):
-        written = button.click(file_of(kind), exports.run, exports.file, show_progress="hidden", **wiring.BESIDE)
+        written = button.click(
+            file_of(kind),
+            [exports.run, step],
+            exports.file,
+            js=wiring.reading(STEP),
+            show_progress="hidden",
+            **wiring.BESIDE,
+        )
         written.success(None, exports.file, js=SAVE, **wiring.PRIVATE)
 
 

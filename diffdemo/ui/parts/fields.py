@@ -9,18 +9,20 @@ from gradio.components import Component
 from diffdemo.generator import Generator
 from diffdemo.process.guidance import NO_CLASS, WEAK_MODEL
 from diffdemo.process.samplers import SAMPLER_TITLES
-from diffdemo.records.tables import plain
+from diffdemo.ui.parts.notes import NOTES, note
+from diffdemo.ui.parts.wiring import AT_ONCE, PRIVATE, press
 from diffdemo.ui.runs.settings import MOST_IMAGES, Settings, can_be_guided
-from diffdemo.ui.runs.zoo import ModelZoo, about
+from diffdemo.ui.runs.zoo import ANY, ModelZoo, in_short
 
 SAMPLER_CHOICES = [(name, key) for key, name in SAMPLER_TITLES.items()]
-SAMPLER_INFO = "DPM-Solver++ needs the fewest steps; DDPM is the original; Heun evaluates the network twice a step."
 INTERVAL = "Guided at noise levels σ: low,high or all"
+HOW_GUIDED = "Where and by what it is guided"
+TYPED = ("steps", "guidance", "interval", "seed")
 OF_EVERY_MODEL = ("model", "seed", "count")  # that another model does not change
 
 
 class Fields(dict[str, Component]):
-    """Components by the names of the `Settings` that they hold; each method adds some, in the order of the page.
+    """Components by the names of the `Settings` that they hold; each `add` puts some on the page.
 
     Args:
         settings: that they hold at first.
@@ -29,37 +31,45 @@ class Fields(dict[str, Component]):
 
     def __init__(self, zoo: ModelZoo, settings: Settings, prefix: str = ""):
         super().__init__()
-        self._zoo, self._prefix, self._first = zoo, prefix, properties(zoo, settings)
+        self._zoo, self._settings, self._prefix = zoo, settings, prefix
+        self._first = properties(zoo, settings)
         self.about: gr.Markdown | None = None
+        self._guided: gr.Accordion | None = None
+        self._new_seed: gr.Button | None = None
 
     def add_model(self) -> None:
-        """The choice of a model, in whose corner the place in the queue is shown, and what the chosen one is."""
+        """The choice of a model, in whose corner Gradio writes the place in the queue, and what the chosen one is."""
         self._add("model", gr.Radio, "Model", choices=self._zoo.choices(), elem_classes="queue-place")
         self.about = gr.Markdown(elem_classes="about", **self._first["about"])
 
     def add_class(self, label: str = "Class", **how) -> None:
+        """The choice of a class."""
         self._add("class_name", gr.Radio, label, **how)
 
-    def add_sampler(self, **how) -> None:
-        self._add("sampler", gr.Radio, "Sampler", choices=SAMPLER_CHOICES, **how)
+    def add_sampler(self) -> None:
+        """The choice of a sampler."""
+        self._add("sampler", gr.Radio, "Sampler", choices=SAMPLER_CHOICES)
 
     def add_steps_and_guidance(self) -> None:
-        """Steps, guidance, its interval and its guide, without limits of their own: our checks answer in a sentence."""
-        with gr.Row():
+        """Steps and guidance, without limits of their own: our checks answer in a sentence."""
+        with gr.Row(elem_classes="numbers"):
             self._add("steps", gr.Number, "Steps", min_width=100)
             self._add("guidance", gr.Number, "Guidance", step=0.5, min_width=100)
-        self._add("interval", gr.Textbox, INTERVAL, max_lines=1)
-        self._add("guide", gr.Radio, "Guided by")
 
-    def add_seed(self, label: str = "Seed") -> None:
-        self._add("seed", gr.Textbox, label, max_lines=1)
+    def add_guided_how(self) -> None:
+        """Where on the way a run is guided, and by what, folded away."""
+        with gr.Accordion(HOW_GUIDED, open=False, **self._first["guided"]) as self._guided:
+            self._add("interval", gr.Textbox, INTERVAL, max_lines=1)
+            self._add("guide", gr.Radio, "Guided by")
 
-    def add_noise(self) -> None:
-        """Seed, a button for a new one, and the number of images."""
+    def add_seed(self, label: str = "Seed", new: bool = False) -> None:
+        """The seed of the first image, and a button for a new one."""
         with gr.Row(elem_classes="seed-row"):
-            self._add("seed", gr.Textbox, "Seed", max_lines=1, scale=3, min_width=120)
-            button = gr.Button("New seed", scale=1, min_width=96, size="sm")
-        button.click(new_seed, outputs=self["seed"], queue=False, api_visibility="private")
+            self._add("seed", gr.Textbox, label, max_lines=1, scale=3, min_width=120)
+            self._new_seed = gr.Button("New seed", scale=1, min_width=96, size="sm") if new else None
+
+    def add_count(self) -> None:
+        """The number of images."""
         self._add("count", gr.Slider, "Images", minimum=1, maximum=MOST_IMAGES, step=1, min_width=130, buttons=[])
 
     def inputs(self) -> list[Component]:
@@ -72,21 +82,61 @@ class Fields(dict[str, Component]):
 
     def outputs(self) -> list[Component]:
         """What `show` updates."""
-        return [*self.values(), *([self.about] if self.about else [])]
+        return [*self.values(), *filter(None, (self.about, self._guided))]
 
     def show(self, settings: Settings) -> dict[Component, dict]:
         """Updates that show these settings, which are checked."""
         shown = properties(self._zoo, settings)
-        note = {self.about: gr.update(**shown["about"])} if self.about else {}
-        return note | {field: gr.update(**shown[name]) for name, field in self.items()}
+        fields = {**self, "about": self.about, "guided": self._guided}
+        return {field: gr.update(**shown[name]) for name, field in fields.items() if field}
 
-    def follow(self, settings: Settings) -> dict[Component, dict]:
-        """The same for another model: without the model itself, which may have changed again meanwhile, and noise."""
-        kept = [self[name] for name in OF_EVERY_MODEL if name in self]
-        return {field: update for field, update in self.show(settings).items() if field not in kept}
+    def connect_model(self) -> None:
+        """Let another model keep what the visitor has chosen, where it can take that, and bring the rest itself.
+
+        What was chosen is remembered, too, while a model that cannot take it is on display.
+        """
+        shown, chosen = gr.State(self._settings), gr.State({})
+
+        def another(before: Settings, wished: dict, *values) -> dict:
+            said = self.read(iter(values))
+            own = [name for name in said if name not in OF_EVERY_MODEL]
+            wished = wished | {name: said[name] for name in own if said[name] != getattr(before, name)}
+            settings = Settings.of(self._zoo, said["model"]).wishing(self._zoo, wished)
+            # The model itself may have changed again meanwhile.
+            kept = [self[name] for name in OF_EVERY_MODEL if name in self]
+            updates = {field: update for field, update in self.show(settings).items() if field not in kept}
+            return updates | {shown: settings, chosen: wished}
+
+        asked, changed = [shown, chosen, *self.inputs()], [*self.outputs(), shown, chosen]
+        self["model"].input(another, asked, changed, trigger_mode="always_last", show_progress="hidden", **AT_ONCE)
+
+    def connect_guidance(self, class_name: Component) -> None:
+        """Let guidance be set only where the class, or a weaker model, leaves it something to do."""
+
+        def updates(name: str, guide: str) -> list[dict]:
+            return [gr.update(interactive=name != ANY or guide == WEAK_MODEL)] * 2
+
+        events = [class_name.change, self["guide"].change]
+        guided = [self["guidance"], self["interval"]]
+        # Without Gradio's checks, which know the choices of another model yet.
+        how = {"preprocess": False, "show_progress": "hidden", **AT_ONCE}
+        gr.on(events, updates, [class_name, self["guide"]], guided, **how)
+
+    def connect_run(self, elem_id: str) -> None:
+        """Let Enter in a field, and a new seed, press the button that runs."""
+        if self._new_seed:
+            new = self._new_seed.click(new_seed, outputs=self["seed"], queue=False, **PRIVATE)
+            new.success(None, js=press(elem_id), **PRIVATE)
+        gr.on([self[name].submit for name in TYPED if name in self], None, js=press(elem_id), **PRIVATE)
 
     def _add(self, name: str, kind: type[Component], label: str, **how) -> None:
-        self[name] = kind(label=self._prefix + label, **self._first[name] | how)
+        field = lambda: kind(label=self._prefix + label, **self._first[name] | how)  # noqa: E731
+        if name not in NOTES or self._prefix:
+            self[name] = field()
+            return
+        with gr.Column(elem_classes="noted", **{of: how.pop(of) for of in ("scale", "min_width") if of in how}):
+            self[name] = field()
+            note(name)
 
 
 def properties(zoo: ModelZoo, settings: Settings) -> dict[str, dict]:
@@ -95,7 +145,8 @@ def properties(zoo: ModelZoo, settings: Settings) -> dict[str, dict]:
     guided, classes = can_be_guided(model), zoo.classes(settings.model)
     return {
         "model": {"value": settings.model},
-        "about": {"value": plain(about(model))},
+        "about": {"value": in_short(model)},
+        "guided": {"visible": guided},
         "class_name": {"choices": classes, "value": settings.class_name, "visible": bool(model.classes)},
         "steps": {"value": settings.steps},
         "sampler": {"value": settings.sampler},

@@ -16,7 +16,7 @@ from diffdemo.measure.nearest import MEASURES, Neighbours, TrainingPictures
 from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import pack
 from diffdemo.ui.parts import wiring
-from diffdemo.ui.runs.recordings import Recordings, finished
+from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.zoo import ModelZoo
 
 SHOWN = 5
@@ -109,7 +109,7 @@ def connect(controls: Controls, run: gr.State, search: Search, recordings: Recor
     def neighbours(name: str, by: str, place: object) -> Iterator[dict]:
         with wiring.toasts():
             lane = recordings.lanes(name)[0]
-            pictures = finished(lane)
+            pictures = lane.pictures
             place = validate.whole_number("the picture", place, 0, len(pictures) - 1)
             training = search.among(by)
             found = training.nearest(pictures[place], SHOWN)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from threading import Lock
 
 import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
 
 from diffdemo.errors import DiffdemoError
 from diffdemo.ui.runs.stream import Stops
@@ -21,6 +23,15 @@ BESIDE = {"concurrency_limit": None, **PRIVATE}
 # Time limits of Gradio do not end a run of a generator function.
 SECONDS_ON_A_SPACE = 60.0
 
+# Every button knows how often it was clicked, so that the server can tell an older click from a newer.
+# And every run has its address: going back to one is opening it.
+ON_LOAD = """() => {
+    document.addEventListener("click", ({ target }) => {
+        const button = target.closest("button");
+        if (button) button.clicks = (button.clicks ?? 0) + 1;
+    }, true);
+    addEventListener("popstate", () => location.reload());
+}"""
 # Of the page's address.
 OPEN_LINKED_TAB = """() => {
     const asked = new URLSearchParams(location.search).get("tab");
@@ -149,40 +160,20 @@ def visitor(request: gr.Request, tab: str) -> str:
     return f"{request.session_hash}/{tab}"
 
 
-def progress_on(component: gr.Radio) -> dict:
-    """Show the place in the queue in a corner of `component`; on the viewer, Gradio would fade the pictures."""
-    return {"show_progress": "minimal", "show_progress_on": component}
-
-
-def buttons(name: str, elem_id: str | None = None) -> tuple[gr.Button, gr.Button]:
+def buttons(name: str, elem_id: str) -> tuple[gr.Button, gr.Button]:
     """The tab's two actions, on top of its settings: always in sight, and right below the pictures on a phone."""
     with gr.Row(elem_classes="actions"):
         run = gr.Button(name, variant="primary", min_width=120, scale=3, elem_id=elem_id)
         return run, gr.Button("Stop", min_width=80, scale=1)
 
 
-def taken(elem_id: str) -> str:
-    """JavaScript for the event of a button that `press` clicks: counts the clicks that Gradio has taken."""
-    return f"""(...values) => {{
-        const button = document.getElementById("{elem_id}");
-        button.taken = (button.taken ?? 0) + 1;
-        return values;
-    }}"""
-
-
 def press(elem_id: str) -> str:
-    """JavaScript that clicks a button, whose event has `taken` as its js.
-
-    As soon as the button is there: a tab's come when it is opened. And again until the click is taken, or another is:
-    while a run that was cancelled is on its way out, Gradio drops clicks without a word.
-    """
+    """JavaScript that clicks a button as soon as it is there: a tab's come when it is opened."""
     return f"""() => {{
         const click = () => {{
             const button = document.getElementById("{elem_id}");
-            if (!button) return void requestAnimationFrame(click);
-            const before = button.taken;
-            button.click();
-            setTimeout(() => button.taken === before && click(), 200);
+            if (button) button.click();
+            else requestAnimationFrame(click);
         }};
         click();
     }}"""
@@ -197,11 +188,49 @@ def press_if_linked(tab: str, elem_id: str, names: Iterable[str]) -> str:
     }}"""
 
 
+def connect_run(
+    button: gr.Button,
+    run: Callable,
+    inputs: list,
+    outputs: object,
+    place: Component,
+    stops: Stops,
+    tab: str,
+    off_page: tuple[str, ...] = (),
+) -> Dependency:
+    """Let a click on a button call `run(halted, *inputs)`, and end what an older click has begun or lets wait.
+
+    Args:
+        run: yields what comes into the outputs, until `halted()`.
+        place: in whose corner Gradio writes the place in the queue; on the viewer, it would fade the pictures.
+        off_page: expressions for the last of the inputs, see `reading`.
+    """
+    click = f'document.getElementById("{button.elem_id}").clicks'
+    how = {"show_progress": "minimal", "show_progress_on": place, **QUEUE, **PRIVATE}
+    number = gr.JSON(visible=False)
+
+    def begin(request: gr.Request, *values) -> Iterator:
+        *values, click = values
+        with toasts(), stops.listening(visitor(request, tab), click or 0) as halted:
+            if not halted():
+                yield from run(halted, *values)
+
+    # Deferred while there is a run. Gradio sends the events of a click one after another, so on a click that began one,
+    # the second comes when that run is over, and ends none: what may have followed belongs to a newer click.
+    js = reading(*off_page, click)
+    going = button.click(begin, [*inputs, number], outputs, js=js, trigger_mode="always_last", **how)
+
+    def end_older(click: int | None, request: gr.Request) -> None:
+        stops.end_older(visitor(request, tab), click or 0)
+
+    button.click(end_older, number, js=reading(click), show_progress="hidden", **AT_ONCE)
+    return going
+
+
 def connect_stop(event: Callable, run, viewer: gr.HTML, stops: Stops, tab: str) -> None:
     """Let an event, such as a Stop button's click, end `run`: before its next step, and also while it is queued."""
 
     def stop(request: gr.Request) -> dict:
-        stops.stop(visitor(request, tab))
-        return {"stopped": True}
+        return stops.stop(visitor(request, tab))
 
     event(stop, outputs=viewer, cancels=[run], queue=False, show_progress="hidden", **PRIVATE)

@@ -14,7 +14,6 @@ from diffdemo.measure.difference import compare
 from diffdemo.records.measured import measured, number
 from diffdemo.records.quality_curves import FIGURES, measured_as, measured_at
 from diffdemo.records.tables import markdown, plain
-from diffdemo.ui.runs.recordings import finished
 from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.zoo import ANY, ModelZoo, title
@@ -124,7 +123,7 @@ def pair_of(lanes: Sequence[SamplingRun], pair: str) -> tuple[tuple[np.ndarray, 
     """
     pair = validate.choice("pair of runs", pair, pairs(len(lanes)))
     names = pair.split(ACROSS)
-    first, second = (finished(lanes[NAMES.index(name)]) for name in names)
+    first, second = (lanes[NAMES.index(name)].pictures for name in names)
     difference = compare(first, second)
     words = (
         f"**Where {pair} differ.** White: not at all; darkest: by {difference.largest:.0f} of 255. "

@@ -6,17 +6,15 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from diffdemo import validate
 from diffdemo.errors import RequestError
-from diffdemo.figures.raster import image_grid, save_animation, save_png
+from diffdemo.figures.film import Moment, caption, save_film, spread
+from diffdemo.figures.raster import image_grid, save_png
 from diffdemo.ui.runs.reproduce import file_name
 from diffdemo.ui.runs.sampling_run import SamplingRun
 
-MOST_BYTES = 96 * 2**20  # of frames in memory, about forty of the largest runs
+MOST_BYTES = 192 * 2**20  # of frames in memory, about forty of the largest runs
 SCALE = 4  # as the command line draws this many pictures
-FPS, MOST_SECONDS = 12, 6  # longer animations are faster
 KINDS = ("png", "gif", "mp4")
 
 
@@ -53,33 +51,34 @@ class Recordings:
             lanes = self._lasting.get(name) or self._passing.get(name)
         if lanes is None:
             raise RequestError("The pictures of this run are no longer kept here; run it again to have them.")
-        if any(lane.guess is None for lane in lanes):
+        if not all(lane.film for lane in lanes):
             raise RequestError("This run has shown no picture yet; wait for its first step.")
         return lanes
 
-    def file(self, name: str | None, kind: str) -> Path:
-        """A run's first lane as a file: "png" of the finished pictures, "gif" or "mp4" of the frames and these.
+    def file(self, name: str | None, kind: str, step: object = None) -> Path:
+        """A run's first lane as a file: "png" of one step's pictures, "gif" or "mp4" of all that was shown.
 
-        Of a run that did not come to its end, the pictures are the last guess of x0. Raises RequestError.
+        The pictures are the guess at that step, counted from 1, and at the last step the finished ones; the step is the
+        last one unless given. Raises RequestError.
         """
         lane = self.lanes(name)[0]
-        path = Path(self._folder.name, name, f"{file_name(lane)}.{validate.choice('format', kind, KINDS)}")
-        if path.exists() and lane.finished:
+        wanted = lane.shown if step is None or kind != "png" else validate.whole_number("step", step, 1, lane.total)
+        moment = [moment for moment in lane.film if moment.step <= wanted][-1]
+        title = file_name(lane, moment.step)
+        path = Path(self._folder.name, name, f"{title}.{validate.choice('format', kind, KINDS)}")
+        if path.exists():
             return path
+        done = lane.finished and moment.step == lane.total
         if kind == "png":
-            return save_png(path, image_grid(finished(lane), scale=SCALE))
-        film = np.stack([image_grid(frame, scale=SCALE) for frame in [*lane.film, finished(lane)]])
-        enlarged_already = {"scale": 1} if kind == "mp4" else {}
+            return save_png(path, image_grid(lane.pictures if done else moment.x0, scale=SCALE))
+        film = [lane.film[place] for place in spread(len(lane.film))]
+        film += [Moment(lane.total, lane.pictures, lane.pictures)] * done
+        words = caption(lane.model.info.spec.title, lane.asked.class_name, lane.seeds)
         try:
-            return save_animation(path, film, fps=max(FPS, len(film) / MOST_SECONDS), **enlarged_already)
+            return save_film(path, film, words, lane.total)
         except RequestError as error:
             raise RequestError(str(error).replace(str(path), path.name)) from error  # a visitor's folders are others
 
 
-def finished(lane: SamplingRun) -> np.ndarray:
-    """The finished pictures, (N, H, W, 3) uint8; of a run that did not come to its end, its last guess."""
-    return lane.pictures if lane.finished else lane.guess
-
-
 def _bytes(lanes: Sequence[SamplingRun]) -> int:
-    return sum(frame.nbytes for lane in lanes for frame in lane.film)
+    return sum(moment.x_t.nbytes + moment.x0.nbytes for lane in lanes for moment in lane.film)

@@ -16,6 +16,7 @@ def command(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
     words = [
         *("python", "-m", "diffdemo", "sample", "--model", lane.model.key, *class_name),
         *("--steps", str(asked.steps), "--sampler", asked.sampler),
+        *_stopped(lane, "--stop-after", str(lane.shown)),
         *("--guidance", scale, *_guided_how(lane), "--seed", str(seeds[0]), "-n", str(len(seeds))),
         *("--device", lane.model.device.type, "--out", f"{file_name(lane)}.png"),
         *([] if is_shipped(checkpoints) else ["--checkpoints", str(checkpoints)]),
@@ -29,6 +30,7 @@ def python(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
     elsewhere = "" if is_shipped(checkpoints) else f", checkpoints={str(checkpoints)!r}"
     class_name = None if asked.class_name == ANY else asked.class_name
     flags = iter(_guided_how(lane))
+    stopped = "".join(_stopped(lane, f", stop_after={lane.shown}"))
     how = "".join(f"{flag[2:].replace('-', '_')}={value!r}, " for flag, value in zip(flags, flags, strict=True))
     wanted = f"[{seeds[0]}]" if len(seeds) == 1 else f"range({seeds[0]}, {seeds[-1] + 1})"
     return f"""import diffdemo
@@ -36,7 +38,7 @@ def python(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
 model = diffdemo.load({lane.model.key!r}, device={lane.model.device.type!r}{elsewhere})
 images = model.sample(
     {class_name!r}, steps={asked.steps}, sampler={asked.sampler!r}, guidance_scale={number(asked.guidance.scale)},
-    {how}seeds={wanted},
+    {how}seeds={wanted}{stopped},
 )"""
 
 
@@ -47,14 +49,23 @@ def _guided_how(lane: SamplingRun) -> list[str]:
     return interval + ([] if asked.guide == usual.guide else ["--guide", asked.guide])
 
 
-def file_name(lane: SamplingRun) -> str:
-    """Model, class and seeds, and the step that the pictures are of if it is not the last; without a suffix."""
+def _stopped(lane: SamplingRun, *words: str) -> tuple[str, ...]:
+    """What to say of a run that did not come to its end, of which the last step on display is to be repeated."""
+    return words if lane.film and not lane.finished else ()
+
+
+def file_name(lane: SamplingRun, step: int | None = None) -> str:
+    """Model, class and seeds, and the step that the pictures are of if it is not the run's last; without a suffix.
+
+    The step is the last one on display unless given.
+    """
     parts = [lane.model.key]
     if lane.asked.class_name != ANY:
         parts.append(lane.asked.class_name)
     parts.append(f"{lane.seeds[0]}" if len(lane.seeds) == 1 else f"{lane.seeds[0]}-to-{lane.seeds[-1]}")
-    if lane.last and not lane.finished:
-        parts.append(f"after-{lane.shown}-of-{lane.total}-steps")
+    step = step or lane.shown or lane.total
+    if step < lane.total:
+        parts.append(f"after-{step}-of-{lane.total}-steps")
     return "-".join(parts)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
+from diffdemo.figures.film import Moment
 from diffdemo.generator import Generator
 from diffdemo.process.samplers import SAMPLER_TITLES, Step
 from diffdemo.request import ANY, SamplingRequest
@@ -27,9 +28,7 @@ class SamplingRun:
         origin: of what state the run began with, if that is on display, too: its name there.
         last: the latest step.
         seconds: time spent in steps so far, without what the page does around them.
-        film: x_t of every step that was shown, each (N, H, W, 3) uint8.
-        guess: x0 of the last step that was shown, alike.
-        shown: the number of that step, counted from 1; 0 before the first.
+        film: every step that was shown.
     """
 
     model: Generator
@@ -39,9 +38,7 @@ class SamplingRun:
     origin: str = ""
     last: Step | None = None
     seconds: float = 0.0
-    film: list[np.ndarray] = field(default_factory=list)
-    guess: np.ndarray | None = None
-    shown: int = 0
+    film: list[Moment] = field(default_factory=list)
 
     @classmethod
     def start(
@@ -84,18 +81,22 @@ class SamplingRun:
         self.seconds += time.perf_counter() - began
         if not shown:
             return None
-        x_t, self.guess = pictures
-        self.film.append(x_t)
-        self.shown = step.index + 1
+        x_t, x0 = pictures
+        self.film.append(Moment(step.index + 1, x_t, x0))
         return {
-            "step": self.shown,
+            "step": step.index + 1,
             "t": step.t,
             "snr": step.snr,
             "nfe": self.evaluations,
             "ms": self.ms_per_step,
             "x_t": pack(x_t),
-            "x0": pack(self.guess),
+            "x0": pack(x0),
         }
+
+    @property
+    def shown(self) -> int:
+        """The number of the last step that was shown, counted from 1; 0 before the first."""
+        return self.film[-1].step if self.film else 0
 
     @property
     def evaluations(self) -> int:
@@ -119,8 +120,8 @@ class SamplingRun:
 
     @property
     def pictures(self) -> np.ndarray:
-        """The finished pictures, (N, H, W, 3) uint8."""
-        return self.model.images(self.last.x_prev)
+        """The finished pictures, (N, H, W, 3) uint8; of a run without an end, its last guess."""
+        return self.model.images(self.last.x_prev) if self.finished else self.film[-1].x0
 
     def report(self) -> dict:
         """What was asked for and what it took, as the API returns it."""

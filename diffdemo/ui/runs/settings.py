@@ -1,10 +1,12 @@
 """The settings of a run: those the page opens with, those of a link, and the request that they make."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from urllib.parse import urlencode
 
 from diffdemo import validate
+from diffdemo.errors import DiffdemoError
 from diffdemo.generator import Generator
 from diffdemo.process.guidance import number
 from diffdemo.request import ANY, SamplingRequest
@@ -69,6 +71,16 @@ class Settings:
             guide=self.guide or None,
             seeds=validate.consecutive_seeds(self.seed, self.count, MOST_IMAGES),
         )
+
+    def wishing(self, zoo: ModelZoo, wished: Mapping[str, object]) -> "Settings":
+        """With what is wished for by name, as far as the model can take it."""
+        settings = self
+        for name, value in wished.items():
+            asked = replace(settings, **{name: value})
+            with suppress(DiffdemoError):
+                asked.request(zoo[self.model])
+                settings = asked
+        return settings
 
     def checked(self, zoo: ModelZoo) -> "Settings":
         """The same, each in its own type and filled in; RequestError says which of them is wrong."""

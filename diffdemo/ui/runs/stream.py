@@ -14,7 +14,8 @@ REPEATED_MESSAGES = (
     3  # browsers may skip a message; the next ones still hold its frames, and Gradio sends them only once
 )
 
-_numbers = itertools.count(1)
+# Of runs, in the order in which they began, also after a restart that a browser with an open page has outlived.
+_numbers = itertools.count(int(1000 * time.time()))
 
 
 def stream(
@@ -72,22 +73,36 @@ def whole(messages: Iterator[dict]) -> dict:
 
 
 class Stops:
-    """Lets a Stop button end the run of its own visitor before the next step, and no other."""
+    """Lets a Stop button, or a newer click on the button that runs, end the run of its own visitor, and no other."""
 
     def __init__(self):
-        self._running: dict[str, threading.Event] = {}
+        self._running: dict[str, tuple[int, threading.Event]] = {}
+        self._newest: dict[str, int] = {}  # clicks for which a run of an older one has to make way
 
     @contextmanager
-    def listening(self, visitor: str) -> Iterator[Callable[[], bool]]:
-        """Yields a function that says whether the visitor has pressed Stop since."""
-        event = self._running[visitor] = threading.Event()
+    def listening(self, visitor: str, click: int = 0) -> Iterator[Callable[[], bool]]:
+        """Yields a function that says whether the visitor has ended since what this click, by its number, began."""
+        running = self._running[visitor] = (click, threading.Event())
+        if click < self._newest.get(visitor, 0):  # while it waited for its turn
+            running[1].set()
         try:
-            yield event.is_set
+            yield running[1].is_set
         finally:
-            if self._running.get(visitor) is event:
+            if self._running.get(visitor) is running:
                 del self._running[visitor]
+            if click >= self._newest.get(visitor, 0):
+                self._newest.pop(visitor, None)
 
-    def stop(self, visitor: str) -> None:
-        """End this visitor's run, if there is one."""
-        if event := self._running.get(visitor):
-            event.set()
+    def stop(self, visitor: str) -> dict:
+        """End this visitor's run, if there is one; the viewer's message that no run up to now goes on."""
+        if running := self._running.get(visitor):
+            running[1].set()
+        return {"stopped": next(_numbers)}
+
+    def end_older(self, visitor: str, click: int) -> None:
+        """End the visitor's run that a click before this one began, also if it waits for its turn yet."""
+        running = self._running.get(visitor)
+        if running and running[0] < click:
+            running[1].set()
+        if not running or running[0] < click:
+            self._newest[visitor] = click

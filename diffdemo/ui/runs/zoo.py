@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from diffdemo import CHECKPOINTS, catalog, validate
+from diffdemo.checkpoint import CheckpointInfo
 from diffdemo.device import choose_device
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator
 from diffdemo.loading import load_generator
+from diffdemo.records.measured import measured
+from diffdemo.records.tables import plain
 from diffdemo.registry import SPECS
 from diffdemo.request import ANY
 
@@ -64,7 +67,7 @@ class ModelZoo:
 
     def choices(self) -> list[tuple[str, str]]:
         """(label, key) of each model, as Gradio's Radio takes them."""
-        return [(f"{title(model)} · {millions(model.info.parameters)}", key) for key, model in self._models.items()]
+        return [(title(model), key) for key, model in self._models.items()]
 
     def classes(self, *keys: str) -> list[str]:
         """The classes that all of these models know, "any" first; only "any" if one of them knows none."""
@@ -77,9 +80,27 @@ def title(model: Generator) -> str:
     return model.info.spec.title
 
 
-def millions(parameters: int) -> str:
-    """A number of weights in words."""
-    return f"{parameters / 1e6:.1f} M parameters" if parameters >= 1e5 else f"{parameters:,} parameters"
+def in_short(model: Generator) -> str:
+    """What the model is and what it is good at, as Markdown, with parameters and provenance behind it."""
+    parts = [_built(model.info)]
+    numbers = {one.name: one for one in measured(model.info.metrics) if isinstance(one.value, (int, float))}
+    if one := numbers.get("class_agreement"):
+        parts.append(f"{100 * one.value:.0f} % of its pictures are what was asked for")
+    elif one := numbers.get("frechet_distance"):
+        parts.append(f"its pictures are at a Fréchet distance of {one.text} from real ones")
+    name, words = plain(title(model)), plain("; ".join(parts))
+    return f"**{name}**: {words}. <details><summary>Its training</summary>{plain(about(model))}</details>"
+
+
+def _built(info: CheckpointInfo) -> str:
+    """How the network differs from the others, by what its description says."""
+    settings = info.model
+    if "attention_levels" not in settings:
+        return info.spec.what
+    sizes = [
+        settings["image_size"] // settings.get("patch_size", 1) // 2**level for level in settings["attention_levels"]
+    ]
+    return f"self-attention at {' and '.join(f'{size}x{size}' for size in sizes)}" if sizes else info.spec.what
 
 
 def about(model: Generator) -> str:

@@ -19,6 +19,7 @@ from diffdemo.ui.runs.settings import FAVOURITE
 from diffdemo.ui.runs.stream import SECONDS_BETWEEN_MESSAGES, Stops
 from diffdemo.ui.runs.zoo import ModelZoo, title
 
+RUN_ID = "classify-run"
 AUTOENCODER = "latent_diffusion"
 FIRST_DRAWS, MOST_DRAWS, FIRST_SEED = 16, 128, "0"
 
@@ -90,9 +91,9 @@ def layout(zoo: ModelZoo) -> Controls:
     possible = keys(zoo)
     choices = [(title(zoo[key]), key) for key in possible]
     with gr.Row(elem_classes="tab-body"):
-        run, stop = wiring.buttons("Classify")
+        run, stop = wiring.buttons("Classify", RUN_ID)
         with gr.Column(elem_classes="stage"):
-            view = block("scores", "How much each class explains the picture", "classify-view")
+            view = block("scores", "How much each class explains the picture", "classify-view", parts=("waiting.js",))
         with gr.Column(elem_classes="settings"):
             source = sources.layout("classify")
             model = gr.Radio(choices, value=possible[0], label="Model", elem_classes="queue-place")
@@ -210,10 +211,9 @@ def connect(
     pace = Pace()
     first = first_views.add(lambda: first_answer(zoo, pace, examples()))
 
-    def run(model, draws, seed, asked, request: gr.Request) -> Iterator[dict]:
-        with wiring.toasts(), stops.listening(wiring.visitor(request, "classify")) as halted:
-            started = start(zoo, sources.picture_of(asked), model, draws, seed)
-            yield from stream(zoo, pace, *started, int(draws), halted, wiring.time_limit())
+    def run(halted: Callable[[], bool], model, draws, seed, asked) -> Iterator[dict]:
+        started = start(zoo, sources.picture_of(asked), model, draws, seed)
+        yield from stream(zoo, pace, *started, int(draws), halted, wiring.time_limit())
 
     def cost(model: str, draws: float | None) -> str:
         """What a run costs; nothing new as long as the number of draws is being typed."""
@@ -231,14 +231,9 @@ def connect(
 
     source = controls.source
     chosen_on_page = wiring.reading(source.off_page)
-    going = controls.run.click(
-        run,
-        [controls.model, controls.draws, controls.seed, source.picture],
-        controls.view,
-        js=chosen_on_page,
-        **wiring.progress_on(controls.model),
-        **wiring.QUEUE,
-        **wiring.PRIVATE,
+    inputs = [controls.model, controls.draws, controls.seed, source.picture]
+    going = wiring.connect_run(
+        controls.run, run, inputs, controls.view, controls.model, stops, "classify", (source.off_page,)
     )
     wiring.connect_stop(controls.stop.click, going, controls.view, stops, "classify")
     sources.connect(source)

@@ -1,6 +1,6 @@
 """The Compare tab: two to four runs, of different models or settings, on the same noise and in lockstep."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -25,8 +25,8 @@ ENLARGED_PICTURES = {
     "buttons": [],
 }
 
-EXPLANATION = r"""With the same noise for all, what differs in the end is the work of the model and its settings alone.
-Change one thing at a time."""
+LEAD = """With the same noise for all, what differs in the end is the work of the model and its settings alone:
+change one thing at a time."""
 FORMULAS = r"""
 Every run starts from the same $x_T \sim \mathcal N(0, 1)$, drawn from the seed. A sampler that adds noise on the way
 (DDPM) draws that from the seed too, so that it is the same in each step of runs of equal length.
@@ -87,18 +87,20 @@ def layout(zoo: ModelZoo) -> Controls:
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Compare", RUN_ID)
         with gr.Column(elem_classes="stage"):
+            gr.Markdown(LEAD, elem_classes="lead")
             view = viewer("Runs in lockstep", "compare-viewer")
         with gr.Column(elem_classes="settings"):
+            classes = zoo.classes(*(settings.model for settings in first))
+            shared.add_class("Class of all", choices=classes, visible=True)
+            shared.add_seed(new=True)
+            shared.add_count()
+            linked = gr.Checkbox(True, label="Same noise for all", info="Off: the seeds of each run follow the last's.")
             later = [replace(first[-1], sampler=sampler) for sampler in LATER]
             named = zip([*first, *later], NAMES, strict=True)
             sides, groups = zip(*(_side(zoo, settings, name) for settings, name in named), strict=True)
             with gr.Row():
                 add = gr.Button("Add a run", size="sm", min_width=96)
                 remove = gr.Button("Remove the last run", size="sm", min_width=140, visible=False)
-            classes = zoo.classes(*(settings.model for settings in first))
-            shared.add_class("Class of all", choices=classes, visible=True)
-            linked = gr.Checkbox(True, label="Same noise for all", info="Off: the seeds of each run follow the last's.")
-            shared.add_noise()
         with gr.Column(elem_classes="words"):
             pair = gr.Radio(pairs(FEWEST), value=pairs(FEWEST)[0], label="Look closer at", visible=False)
             gr.Markdown("**Finished pictures.** Drag the handle: the first run is left of it, the second right.")
@@ -108,7 +110,6 @@ def layout(zoo: ModelZoo) -> Controls:
             figures = gr.Markdown(elem_classes="figures")
             with gr.Accordion("Share", open=False, elem_classes="reproduce"):
                 link = gr.Textbox(label="Link to this comparison", lines=1, interactive=False, buttons=["copy"])
-            gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
     asked = (sides, groups, add, remove, shared, linked)
@@ -123,6 +124,7 @@ def _side(zoo: ModelZoo, settings: Settings, name: str) -> tuple[Fields, gr.Grou
         fields.add_model()
         fields.add_sampler()
         fields.add_steps_and_guidance()
+        fields.add_guided_how()
     return fields, group
 
 
@@ -158,19 +160,18 @@ def connect(
     # A run of the visitor's own, too, says that this has been opened.
     opened = wiring.show_first(tab, first_view, first_view, [], outputs)
 
-    def run(request: gr.Request, runs, pair, linked, *values) -> Iterator[tuple]:
+    def run(halted: Callable[[], bool], runs, pair, linked, *values) -> Iterator[tuple]:
         values = iter(values)
         shared = controls.shared.read(values)
         sides = [Settings(**shared, **side.read(values)) for side in controls.sides][:runs]
-        with wiring.toasts(), stops.listening(wiring.visitor(request, "compare")) as halted:
-            lanes = start(zoo, sides, linked)
-            for message in stream(lanes, halted, wiring.time_limit()):
-                recordings.keep(message["run"], lanes)
-                if message["state"] == "done":
-                    shown = results(lanes, pair, zoo.folder)
-                    yield message, message["run"], *shown, compare_link.link(lanes, linked), True
-                else:
-                    yield message, *[gr.skip()] * (len(outputs) - 1), True
+        lanes = start(zoo, sides, linked)
+        for message in stream(lanes, halted, wiring.time_limit()):
+            recordings.keep(message["run"], lanes)
+            if message["state"] == "done":
+                shown = results(lanes, pair, zoo.folder)
+                yield message, message["run"], *shown, compare_link.link(lanes, linked), True
+            else:
+                yield message, *[gr.skip()] * (len(outputs) - 1), True
 
     def look_at(pair: str, shown: str | None) -> tuple:
         """At that pair of the runs on display, if they have it: those that go on may have more, or fewer."""
@@ -183,11 +184,8 @@ def connect(
         value = class_name if class_name in classes else first_class(zoo, *keys)
         return {controls.shared["class_name"]: gr.update(choices=classes, value=value)}
 
-    def choose(side: Fields):
-        def chosen(key: str, runs: int, class_name: str, *keys: str) -> dict:
-            return side.follow(Settings.of(zoo, key)) | classes_of(class_name, keys[:runs])
-
-        return chosen
+    def share_class(runs: int, class_name: str, *keys: str) -> dict:
+        return classes_of(class_name, keys[:runs])
 
     def resize(change: int):
         def resized(runs: int, class_name: str, *keys: str) -> dict:
@@ -208,19 +206,22 @@ def connect(
         shown |= controls.shared.show(asked.sides[0])
         return shown | classes_of(asked.sides[0].class_name, [side.model for side in asked.sides])
 
-    place = wiring.progress_on(controls.sides[0]["model"])
-    how = {"js": wiring.taken(RUN_ID), **place, **wiring.QUEUE, **wiring.PRIVATE}
-    going = controls.run.click(run, controls.inputs(), [*outputs, opened], **how)
+    class_of_all, keys = controls.shared["class_name"], [side["model"] for side in controls.sides]
+    going = wiring.connect_run(
+        controls.run, run, controls.inputs(), [*outputs, opened], keys[0], stops, compare_link.TAB
+    )
     exports.connect_link(controls.link, going)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare")
-    class_of_all, keys = controls.shared["class_name"], [side["model"] for side in controls.sides]
     quietly = {"show_progress": "hidden", **wiring.AT_ONCE}
     for side in controls.sides:
-        inputs, follow = [side["model"], controls.runs, class_of_all, *keys], [*side.outputs(), class_of_all]
-        side["model"].input(choose(side), inputs, follow, trigger_mode="always_last", **quietly)
+        side.connect_model()
+        side.connect_guidance(class_of_all)
+        side.connect_run(RUN_ID)
+    controls.shared.connect_run(RUN_ID)
+    asked = [controls.runs, class_of_all, *keys]
+    gr.on([key.input for key in keys], share_class, asked, class_of_all, trigger_mode="always_last", **quietly)
     for button, change in ((controls.add, 1), (controls.remove, -1)):
-        inputs, changed = [controls.runs, class_of_all, *keys], [*controls.size(), class_of_all]
-        button.click(resize(change), inputs, changed, **quietly)
+        button.click(resize(change), asked, [*controls.size(), class_of_all], **quietly)
     closer = [controls.slider, controls.difference, controls.words]
     # One event for both: a pair may be chosen just as other runs come on display, and both answers would race.
     gr.on(

@@ -20,14 +20,15 @@ from diffdemo.ui.runs.settings import FAVOURITE, FIRST_SEED, Settings
 from diffdemo.ui.runs.stream import Stops, stream, whole
 from diffdemo.ui.runs.zoo import ModelZoo
 
+RUN_ID = "forward-run"
 FIRST_LEVEL = 600
 FILM, STOPS = 64, 9  # levels that the browser keeps, for an answer at once; every ninth of them is in the strip
 # The level on display when a button is pressed: the browser knows it before the server does.
 LEVEL = 'document.querySelector("#forward-view .level")?.valueAsNumber'
 
-EXPLANATION = """Noise hides a picture a little more at every level $t$; the seed fixes that noise, so that moving the
-slider shows one and the same trajectory. A model can then denoise from the very state on display: the more noise, the
-less of the picture is left to hold on to, and the freer the model is to turn it into the class you choose."""
+LEAD = """Noise hides a picture a little more at every level $t$, and a model can denoise from the very state on
+display: the more noise, the freer it is to turn the picture into the class you choose."""
+EXPLANATION = """The seed fixes the noise, so that moving the slider shows one and the same trajectory."""
 FORMULAS = r"""
 The forward process jumps to any level $t$ at once (Ho et al. 2020, equation 4):
 $$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon,\qquad \varepsilon \sim \mathcal N(0, 1),\qquad
@@ -57,18 +58,20 @@ def layout(zoo: ModelZoo) -> Controls:
     """Settings beside the forward process and, below that, the way back. The keyboard comes to the stage first."""
     fields = Fields(zoo, Settings.of(zoo, zoo.pick(FAVOURITE)))
     with gr.Row(elem_classes="tab-body"):
-        run, stop = wiring.buttons("Denoise from here")
+        run, stop = wiring.buttons("Denoise from here", RUN_ID)
         with gr.Column(elem_classes="stage"):
+            gr.Markdown(LEAD, elem_classes="lead", latex_delimiters=wiring.LATEX)
             view = block("forward_view", "A picture on its way into noise", "forward-view")
             gr.Markdown("**And back:** a model denoises the state above, from its level down.")
             back = viewer("Denoising from the level above", "forward-viewer")
         with gr.Column(elem_classes="settings"):
             source = sources.layout("forward")
-            fields.add_model()
             fields.add_class("Toward")
-            fields.add_sampler()
-            fields.add_steps_and_guidance()
             fields.add_seed("Seed of the noise")
+            fields.add_steps_and_guidance()
+            fields.add_model()
+            fields.add_sampler()
+            fields.add_guided_how()
             level = gr.Number(FIRST_LEVEL, visible=False)
         with gr.Column(elem_classes="words"):
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
@@ -148,11 +151,10 @@ def connect(
     fields = controls.fields
     first = first_views.add(lambda: first_scene(zoo, examples()))
 
-    def run(request: gr.Request, *values) -> Iterator[dict]:
-        with wiring.toasts(), stops.listening(wiring.visitor(request, "forward")) as halted:
-            values = iter(values)
-            settings, asked, t = Settings(**fields.read(values)), *values
-            yield from stream([start(zoo, sources.picture_of(asked), settings, t)], halted, wiring.time_limit())
+    def run(halted: Callable[[], bool], *values) -> Iterator[dict]:
+        values = iter(values)
+        settings, asked, t = Settings(**fields.read(values)), *values
+        yield from stream([start(zoo, sources.picture_of(asked), settings, t)], halted, wiring.time_limit())
 
     def unless_refused(show: Callable) -> Callable:
         """Of what the seed's field may be wrong for, and that has said so when the field was left."""
@@ -181,24 +183,17 @@ def connect(
         with wiring.toasts():
             return choices, message if as_first else scene(zoo, picture, model, seed, t), back
 
-    def choose(model: str) -> dict:
-        return fields.follow(Settings.of(zoo, model))
-
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
     of_scene = [fields["model"], fields["seed"], controls.source.picture, controls.level]
-    chosen_on_page = wiring.reading(controls.source.off_page, LEVEL)
-    going = controls.run.click(
-        run,
-        [*fields.inputs(), controls.source.picture, controls.level],
-        controls.viewer,
-        js=chosen_on_page,
-        **wiring.progress_on(fields["model"]),
-        **wiring.QUEUE,
-        **wiring.PRIVATE,
-    )
+    off_page = (controls.source.off_page, LEVEL)
+    chosen_on_page = wiring.reading(*off_page)
+    inputs = [*fields.inputs(), controls.source.picture, controls.level]
+    going = wiring.connect_run(controls.run, run, inputs, controls.viewer, fields["model"], stops, "forward", off_page)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "forward")
     sources.connect(controls.source)
-    fields["model"].input(choose, fields["model"], fields.outputs(), trigger_mode="always_last", **quiet)
+    fields.connect_model()
+    fields.connect_guidance(fields["class_name"])
+    fields.connect_run(RUN_ID)
     showing = {"inputs": of_scene, "outputs": controls.view, "js": chosen_on_page, "trigger_mode": "always_last"}
     controls.view.input(unless_refused(moment), **showing, **quiet)
     # One event for all that asks for another scene: two that are sent at once may reach the server in either order.

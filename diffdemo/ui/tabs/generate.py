@@ -7,7 +7,8 @@ import gradio as gr
 
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.parts import exports, nearest, wiring
-from diffdemo.ui.parts.fields import SAMPLER_INFO, Fields
+from diffdemo.ui.parts.fields import Fields
+from diffdemo.ui.parts.notes import notes
 from diffdemo.ui.runs.examples import Example, examples
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.sampling_run import SamplingRun
@@ -19,9 +20,9 @@ RUN_ID = "generate-run"
 PRESS = wiring.press(RUN_ID)
 PRESS_IF_LINKED = wiring.press_if_linked(TAB, RUN_ID, IN_A_LINK)
 
-EXPLANATION = r"""$x_t$ starts as pure noise and loses a little of it with every step; $\hat x_0$ is the clean picture
-that the network believes is hidden in it. Each step moves $x_t$ a little towards that guess, and the curve of
-$\bar\alpha_t$ shows how much of the picture's variance is in $x_t$ by then."""
+LEAD = r"""Every picture begins as pure noise, $x_t$. At each step the network guesses the clean picture in it,
+$\hat x_0$, and the step moves a little towards that guess."""
+EXPLANATION = r"""The curve of $\bar\alpha_t$ shows how much of the picture's variance is in $x_t$ by then."""
 FORMULAS = r"""
 Training hides a picture $x_0$ in noise, and the network learns to find it again (Ho et al. 2020):
 $$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon,\qquad \varepsilon \sim \mathcal N(0, 1),\qquad
@@ -68,13 +69,17 @@ def layout(zoo: ModelZoo, search: nearest.Search) -> Controls:
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Generate", RUN_ID)
         with gr.Column(elem_classes="stage"):
+            gr.Markdown(LEAD, elem_classes="lead", latex_delimiters=wiring.LATEX)
             view = viewer("Generated pictures, step by step", "generate-viewer")
+            notes("t", "snr", "nfe", "alpha_bar")
         with gr.Column(elem_classes="settings"):
-            fields.add_model()
             fields.add_class()
-            fields.add_sampler(info=SAMPLER_INFO)
+            fields.add_seed(new=True)
             fields.add_steps_and_guidance()
-            fields.add_noise()
+            fields.add_count()
+            fields.add_model()
+            fields.add_sampler()
+            fields.add_guided_how()
         with gr.Column(elem_classes="words"):
             taken = exports.layout()
             copying = nearest.layout(search)
@@ -116,34 +121,26 @@ def connect(
     """Wire the tab; `page` shows the first run when it loads, and runs what its address asks for."""
     fields = controls.fields
 
-    def run(request: gr.Request, *values) -> Iterator[tuple]:
-        with wiring.toasts(), stops.listening(wiring.visitor(request, TAB)) as halted:
-            lane = start(zoo, Settings(**fields.read(iter(values))))
-            for message in stream([lane], halted, wiring.time_limit()):
-                recordings.keep(message["run"], [lane])
-                yield message, *exports.describe(message["run"], lane, zoo.folder)
-
-    def choose(key: str) -> dict:
-        return fields.follow(Settings.of(zoo, key))
+    def run(halted: Callable[[], bool], *values) -> Iterator[tuple]:
+        lane = start(zoo, Settings(**fields.read(iter(values))))
+        for message in stream([lane], halted, wiring.time_limit()):
+            recordings.keep(message["run"], [lane])
+            yield message, *exports.describe(message["run"], lane, zoo.folder)
 
     def restore(request: gr.Request) -> dict:
         with wiring.toasts():
             asked = linked(zoo, request.query_params)
         return fields.show(asked) if asked else gr.skip()
 
-    going = controls.run.click(
-        run,
-        fields.inputs(),
-        controls.outputs(),
-        js=wiring.taken(RUN_ID),
-        **wiring.progress_on(fields["model"]),
-        **wiring.QUEUE,
-        **wiring.PRIVATE,
-    )
+    page.load(None, js=wiring.ON_LOAD, **wiring.PRIVATE)
+    outputs = controls.outputs()
+    going = wiring.connect_run(controls.run, run, fields.inputs(), outputs, fields["model"], stops, TAB)
     exports.connect_link(controls.exports.link, going)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB)
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
-    fields["model"].input(choose, fields["model"], fields.outputs(), trigger_mode="always_last", **quiet)
+    fields.connect_model()
+    fields.connect_guidance(fields["class_name"])
+    fields.connect_run(RUN_ID)
 
     def set_up(example: Example) -> Callable[[gr.Request], dict]:
         """Shows its settings, and ends the run that goes on, in whose place its own is about to come."""

@@ -1,6 +1,6 @@
 """The Latent space tab: a map of encoded pictures to click on, ways between them, and a sample's path across it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from diffdemo.ui.parts.latent_views import LatentSpace
 from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.stream import Stops, whole
 from diffdemo.ui.runs.zoo import ModelZoo
+
+RUN_ID = "latent-run"
 
 EXPLANATION = """The autoencoder squeezes a picture's 3,072 numbers into a latent of {dim}, a point in a space where
 similar pictures are neighbours; the map lays {count:,} test pictures of that space flat, and each click decodes the
@@ -85,7 +87,7 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
     """
     fields, possible = Fields(zoo, Settings.of(zoo, space.model.key)), not space.pathless
     with gr.Row(elem_classes="tab-body"):
-        run, stop = wiring.buttons("Draw a path")
+        run, stop = wiring.buttons("Draw a path", RUN_ID)
         run.interactive = stop.interactive = possible
         with gr.Column(elem_classes="stage"):
             with gr.Row(elem_classes="latent-grid"):
@@ -111,9 +113,10 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
             upload = gr.UploadButton("Place your own picture", file_types=["image"], size="md", type="filepath")
             with gr.Column(visible=possible, min_width=0):
                 fields.add_class(elem_classes="queue-place")
-                fields.add_sampler()
-                fields.add_steps_and_guidance()
                 fields.add_seed()
+                fields.add_steps_and_guidance()
+                fields.add_sampler()
+                fields.add_guided_how()
         with gr.Column(elem_classes="words"):
             words = EXPLANATION.format(dim=space.model.shape[0], count=len(space.map))
             gr.Markdown(words, latex_delimiters=wiring.LATEX)
@@ -160,10 +163,9 @@ def connect(
         with wiring.toasts():
             return views.strip(space, asked["a"], asked["b"], picture), (asked["a"], asked["b"])
 
-    def run(request: gr.Request, *values) -> Iterator[tuple]:
-        with wiring.toasts(), stops.listening(wiring.visitor(request, "latent")) as halted:
-            asked = Settings(space.model.key, **controls.fields.read(iter(values)), count=1)
-            yield from views.walk(space, asked, halted, wiring.time_limit())
+    def run(halted: Callable[[], bool], *values) -> Iterator[tuple]:
+        asked = Settings(space.model.key, **controls.fields.read(iter(values)), count=1)
+        yield from views.walk(space, asked, halted, wiring.time_limit())
 
     def take(path: str) -> tuple:
         with wiring.toasts():
@@ -193,14 +195,12 @@ def connect(
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
     wiring.answer_newest(controls.map, "select", select, [mine], [controls.point, chosen], **quiet)
     wiring.answer_newest(controls.map, "input", connect_ends, [mine], [controls.strip, ends], **quiet)
-    going = controls.run.click(
-        run,
-        controls.fields.inputs(),
-        [controls.viewer, controls.map],
-        **wiring.progress_on(controls.fields["class_name"]),
-        **wiring.QUEUE,
-        **wiring.PRIVATE,
+    fields = controls.fields
+    going = wiring.connect_run(
+        controls.run, run, fields.inputs(), [controls.viewer, controls.map], fields["class_name"], stops, "latent"
     )
+    fields.connect_guidance(fields["class_name"])
+    fields.connect_run(RUN_ID)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "latent")
     controls.upload.upload(take, controls.upload, [mine, controls.map, controls.point, chosen], **sources.TOASTING)
     controls.fetch.click(
