@@ -20,6 +20,7 @@ class Hub:
         repositories: {owner/name: commits}.
         asked: paths of the files that were fetched.
         tokens: what came as authorization with each commit.
+        created: what was asked for with each repository that was new.
     """
 
     def __init__(self, url: str):
@@ -27,6 +28,7 @@ class Hub:
         self.repositories: dict[str, list[Files]] = {}
         self.asked: list[str] = []
         self.tokens: list[str | None] = []
+        self.created: dict[str, dict] = {}
 
     def sha(self, name: str, number: int = -1) -> str:
         commits = self.repositories[name]
@@ -104,6 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             repository = f"{asked['organization']}/{asked['name']}"
             status = 409 if repository in self.hub.repositories else 200
             self.hub.repositories.setdefault(repository, [])
+            self.hub.created.setdefault(repository, asked)
             return self.answer({"url": f"{self.hub.url}/{repository}", "name": repository}, status)
         repository = "/".join(parts[2:4])
         if parts[4] == "preupload":
