@@ -11,6 +11,7 @@ import torch
 import typer
 
 from diffdemo import CHECKPOINTS, catalog
+from diffdemo.device import warn_if_slow
 from diffdemo.errors import RequestError
 from diffdemo.loading import load_generator
 from diffdemo.measure.classifier import load_classifier
@@ -41,7 +42,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Data folder.")] = Path("data"),
     out: Annotated[Path, typer.Option(help="The table, to which rows are added.")] = TABLE,
     samples: Annotated[Path, typer.Option(help="Folder for the samples.")] = Path("runs/evaluate"),
-    precision: Annotated[str, typer.Option(help="Of the sampling: fp32, bf16 or fp16.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="Of the sampling: auto, fp32, bf16 or fp16.")] = "auto",
     compile_network: Annotated[bool, typer.Option("--compile", help=COMPILE)] = False,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 is all of them.")] = 0,
 ) -> None:
@@ -50,6 +51,7 @@ def main(
         torch.set_num_threads(threads)
     folder = catalog.find(model, CHECKPOINTS)
     generator = load_generator(folder, "auto", precision, compile_network)
+    warn_if_slow(precision, generator.device)
     draws = [Draw.of(generator, seed, **settings_in(way)) for way in ways]
     judge = Judge(data, load_splits(data, generator.classes), "train", load_classifier(), None)
     floor = judge.floor(count)["figures"]

@@ -39,7 +39,8 @@ def load(
         model: a name that `list_models` gives, or a folder that holds a checkpoint, such as a training run's, or
             "owner/name" or "owner/name@revision" of one on the Hugging Face hub, fetched and kept in the hub's cache.
         device: "auto", "cpu", "cuda" or "mps".
-        precision: "fp32"; "bf16" and "fp16" are faster on hardware that has them, and change pictures a little.
+        precision: "fp32"; "bf16" and "fp16" are faster on hardware that has them, and change pictures a little; "auto"
+            is what is fast here, on a CPU by a quick measurement.
         checkpoints: folder with one checkpoint folder for each model; the shipped one by default.
 
     Raises:

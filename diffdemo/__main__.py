@@ -64,7 +64,7 @@ def list_command(
     Examples:
       {PROGRAM} sample --model attention_unet --class horse --steps 50 --seed 7 -n 4 --out horses.png
       {PROGRAM} sample --model attention_unet --class ship --out ship.gif
-      {PROGRAM} sample --model ddpm_unet -n 5000 --precision bf16 --out samples/ --npy samples.npy
+      {PROGRAM} sample --model ddpm_unet -n 5000 --precision auto --out samples/ --npy samples.npy
     """
 )
 def sample(
@@ -123,8 +123,13 @@ def sample(
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[
-        str, typer.Option(metavar="NAME", help="fp32, or bf16 or fp16: faster where the hardware has it, less exact.")
-    ] = "fp32",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="fp32, or bf16 or fp16: faster where the hardware has it, less exact; auto is what is fast here.  "
+            "[default: fp32]",
+        ),
+    ] = None,
     checkpoints: Checkpoints = None,
     out: Annotated[
         str | None,
@@ -149,6 +154,7 @@ def sample(
 ) -> None:
     """Draw pictures from noise."""
     from diffdemo.cli.sample import Output, draw
+    from diffdemo.device import warn_if_slow
 
     seeds = validate.consecutive_seeds(seed, count)
     output = Output.requested(DEFAULT_OUT if out is None and npy is None else out, npy, scale, len(seeds))
@@ -164,7 +170,9 @@ def sample(
         "variance": variance,
     }
     given = {name: value for name, value in settings.items() if value is not None}
-    generator = diffdemo.load(model, device=device, precision=precision, checkpoints=checkpoints)
+    generator = diffdemo.load(model, device=device, precision=precision or "fp32", checkpoints=checkpoints)
+    if precision:
+        warn_if_slow(precision, generator.device)
     run = draw(generator, seeds, given, stop_after, animated=output.kind == "animation")
     written = output.write(run, seeds)
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} pictures, seeds {seeds[0]} to {seeds[-1]}"

@@ -1,19 +1,25 @@
 """Which device to compute on, and in which precision."""
 
+import functools
 import os
 import platform
 import shutil
 import sys
+import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from diffdemo.errors import RequestError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+# bf16 rounds more, so it must take clearly less time; and CPUs lie far from this on either side, so that on one machine
+# "auto" is the same each time.
+WORTH_IT = 0.75
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -40,16 +46,52 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """ "auto" is bf16 where the hardware multiplies it natively, fp16 on older GPUs, else fp32."""
+    """ "auto" is bf16 where the hardware is fast at it, on a CPU by `relative_time`, fp16 on older GPUs, else fp32."""
     if name not in PRECISIONS:
         raise RequestError(f"There is no precision {name!r}; choose one of: {', '.join(PRECISIONS)}.")
     if name != "auto":
         return name
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512" and _cpu_has("avx512_bf16"):
-        return "bf16"
-    return "fp32"
+    fast = device.type == "cpu" and relative_time("bf16") < WORTH_IT
+    return "bf16" if fast else "fp32"
+
+
+@functools.cache
+def relative_time(precision: str) -> float:
+    """How long a core of this CPU takes for layers of these networks in a precision, if fp32 takes 1.
+
+    It is measured, in a quarter of a second, because the name of an instruction set does not say it: there are CPUs
+    with bf16 that are faster in fp32. One thread's own time is what others on a busy machine do not add to.
+    """
+    x, weight = torch.ones(4, 128, 16, 16), torch.ones(128, 128, 3, 3)
+    x, weight = (tensor.to(memory_format=torch.channels_last) for tensor in (x, weight))
+    best = {"fp32": float("inf"), precision: float("inf")}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(6):
+            for name in best:
+                began = time.thread_time()
+                with autocast(x.device, name), torch.inference_mode():
+                    h = x
+                    for _ in range(4):
+                        h = F.conv2d(F.silu(F.group_norm(h, 32)), weight, padding=1)
+                best[name] = min(best[name], time.thread_time() - began)
+    finally:
+        torch.set_num_threads(threads)
+    return best[precision] / max(best["fp32"], 1e-6)
+
+
+def warn_if_slow(precision: str, device: torch.device) -> None:
+    """One sentence on stderr if a precision that somebody named is the slow one on this CPU; "auto" never is."""
+    if device.type != "cpu" or precision not in PRECISIONS[1:]:
+        return
+    best = choose_precision("auto", device)
+    factor = relative_time(precision) / relative_time(best)
+    if factor > 1 / WORTH_IT:
+        slow = f"{precision} takes {factor:.2g} times as long as {best} on this machine"
+        print(f"Note: {slow}; --precision auto is {best} here.", file=sys.stderr)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -92,10 +134,6 @@ def peak_memory(device: torch.device) -> int:
         return 0
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(kilobytes / (2**20 if sys.platform == "darwin" else 2**10))  # macOS counts bytes
-
-
-def _cpu_has(flag: str) -> bool:
-    return any(key == "flags" and flag in value.split() for key, value in _cpu_info())
 
 
 def _cpu_info() -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from diffdemo import validate
 from diffdemo.checkpoint import CheckpointInfo
 from diffdemo.data.pixels import to_images, to_pixels
-from diffdemo.device import autocast, choose_device, compile_network
+from diffdemo.device import autocast, choose_device, choose_precision, compile_network
 from diffdemo.process.diffusion import eps_from_x0
 from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.samplers import SAMPLERS, SeededNoise, Step
@@ -30,7 +30,8 @@ class Generator:
         network: takes (N, 3, H, W), steps (N,) and, if there are classes, labels (N,).
         info: what the checkpoint says of it.
         device: where to compute, see `diffdemo.device.choose_device`.
-        precision: "fp32", or "bf16" and "fp16" to evaluate the network faster and less exactly.
+        precision: "fp32"; "bf16" and "fp16" are less exact, and faster on hardware for them; "auto" is what is fast
+            here, see `diffdemo.device.choose_precision`.
         compile: whether to compile the network: many pictures come two or three times as fast, and the first batch of
             each size half a minute later.
     """
@@ -45,7 +46,7 @@ class Generator:
     ):
         self.info = info
         self.device = choose_device(str(device))
-        self.precision = validate.choice("precision", precision, ("fp32", "bf16", "fp16"))
+        self.precision = choose_precision(precision, self.device)
         self.network = network.eval().to(self.device)
         if self.device.type != "mps":
             self.network = self.network.to(memory_format=torch.channels_last)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sentences import refused
 
-from diffdemo.device import choose_device, choose_precision, compile_network, hardware_name
+from diffdemo.device import choose_device, choose_precision, compile_network, hardware_name, relative_time, warn_if_slow
 from diffdemo.errors import RequestError
 
 
@@ -51,6 +51,37 @@ def test_precision_follows_the_hardware(machine):
     assert choose_precision("fp16", torch.device("cpu")) == "fp16"
     with pytest.raises(RequestError, match="There is no precision 'int8'"):
         choose_precision("int8", torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("bf16", "chosen", "slow"),
+    [
+        (0.4, "bf16", {"fp32": "2.5 times as long as bf16", "fp16": "5 times as long as bf16"}),
+        (0.9, "fp32", {"fp16": "2 times as long as fp32"}),
+        (10, "fp32", {"bf16": "10 times as long as fp32", "fp16": "2 times as long as fp32"}),
+    ],
+)
+def test_on_a_cpu_precision_follows_what_was_measured_and_the_slow_one_is_named(
+    monkeypatch, capsys, bf16, chosen, slow
+):
+    cpu, times = torch.device("cpu"), {"fp32": 1.0, "bf16": bf16, "fp16": 2.0}
+    monkeypatch.setattr("diffdemo.device.relative_time", times.__getitem__)
+    assert choose_precision("auto", cpu) == chosen
+    for precision in ("auto", "fp32", "bf16", "fp16"):
+        warn_if_slow(precision, cpu)
+        said = f"{precision} takes {slow[precision]} on this machine" if precision in slow else ""
+        expected = f"Note: {said}; --precision auto is {chosen} here.\n" if said else ""
+        assert capsys.readouterr().err == expected
+    warn_if_slow("fp16", torch.device("cuda"))
+    assert capsys.readouterr().err == ""
+
+
+def test_measuring_leaves_threads_and_randomness_as_they_were():
+    relative_time.cache_clear()
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    assert 0.01 < relative_time("bf16") < 1000
+    assert relative_time("fp32") == 1
+    assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
 
 
 def test_hardware_name_says_how_many_threads():

@@ -125,6 +125,18 @@ def test_settings_reach_the_sampler(sample, tmp_path, tiny_checkpoints):
     np.testing.assert_array_equal(images("--class", "cat", "--device", "cpu"), model.sample("cat", steps=2, seeds=[0]))
 
 
+def test_a_precision_that_is_slow_here_is_said_and_auto_is_the_fast_one(sample, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("diffdemo.device.relative_time", {"fp32": 1.0, "bf16": 3.0}.__getitem__)
+    drawn = {}
+    for precision in ("bf16", "fp32", "auto"):
+        path = tmp_path / f"{precision}.png"
+        assert sample("--device", "cpu", "--precision", precision, "--out", path) == 0
+        drawn[precision] = path.read_bytes(), capsys.readouterr().err
+    assert drawn["auto"] == drawn["fp32"] == (drawn["fp32"][0], "")
+    assert drawn["bf16"][0] != drawn["fp32"][0]
+    assert drawn["bf16"][1].startswith("Note: bf16 takes 3 times as long as fp32 on this machine; --precision auto")
+
+
 def test_a_folder_gets_one_picture_for_each_seed_and_nothing_else(sample, tmp_path, capsys):
     folder = tmp_path / "new" / "folder"
     assert sample("--seed", 9, "-n", 3, "--out", f"{folder}/", "--npy", tmp_path / "a.npy") == 0

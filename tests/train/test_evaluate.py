@@ -8,6 +8,7 @@ import urllib.error
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -30,7 +31,7 @@ from train import curves
 from train.evaluate import __main__ as evaluate
 from train.evaluate import draw as drawn
 from train.evaluate.__main__ import pictures_in
-from train.evaluate.draw import SHARD, Draw
+from train.evaluate.draw import SHARD, Draw, shard_size
 from train.evaluate.inception import Inception
 from train.flags import run_command
 
@@ -79,6 +80,7 @@ def run(toy, classifier, all_checkpoints, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["command", *map(str, [*standard, *flags])])
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(drawn, "SHARD", 10)  # nothing here asks for many more
+        monkeypatch.setattr("diffdemo.device.relative_time", {"fp32": 1.0, "bf16": 3.0}.__getitem__)
         try:
             run_command(command, sys.modules[command.__module__].Options)
         except SystemExit as stopped:
@@ -190,6 +192,14 @@ def test_a_stopped_evaluation_draws_only_what_is_missing_and_the_same_pictures(a
     monkeypatch.setattr(generator, "run", lambda asked: first_seeds.append(asked.seeds[0]) or draw_part(asked))
     np.testing.assert_array_equal(draw.pictures(generator, tmp_path / "killed", count), whole)
     assert first_seeds == [SHARD, 2 * SHARD]
+
+
+@pytest.mark.parametrize(("gib", "size"), [(2, 100), (8, 200), (16, 400), (80, 1000)])
+def test_a_batch_fills_the_gpu(monkeypatch, gib, size):
+    facts = SimpleNamespace(total_memory=gib * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: facts)
+    assert shard_size(torch.device("cuda")) == size
+    assert shard_size(torch.device("cpu")) == SHARD
 
 
 def test_figures_are_installed_beside_those_that_were_there(run, all_checkpoints, tmp_path):

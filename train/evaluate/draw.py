@@ -24,9 +24,19 @@ from diffdemo.process.samplers import SAMPLERS
 from diffdemo.records.files import DRAWN
 from diffdemo.request import SamplingRequest
 
-SHARD = (
-    100  # pictures; also the batch, and shards are always drawn whole, so that a picture's bits depend on nothing else
-)
+SHARD, MOST = 100, 1000  # pictures
+PER_GIB = 25  # of a GPU's memory, which leaves 40 MiB for each
+
+
+def shard_size(device: torch.device) -> int:
+    """Pictures in a shard, which is also the batch: what fills the device.
+
+    Shards are always drawn whole, so that a picture's bits depend on the device and on nothing else.
+    """
+    if device.type != "cuda":
+        return SHARD
+    memory = torch.cuda.get_device_properties(device).total_memory / 2**30
+    return min(max(int(memory * PER_GIB) // SHARD, 1) * SHARD, MOST)
 
 
 @dataclass(frozen=True)
@@ -129,14 +139,15 @@ class Draw:
         validate.consecutive_seeds(self.seed, count)
         folder.mkdir(parents=True, exist_ok=True)
         self._claim(folder / DRAWN, self.identity(generator))
-        shards = -(-count // SHARD)
-        finished = {k: shard for k in range(shards) if (shard := _read(_path(folder, k))) is not None}
+        size = shard_size(generator.device)
+        shards = -(-count // size)
+        finished = {k: shard for k in range(shards) if (shard := _read(_path(folder, k), size)) is not None}
         bar = tqdm(
             total=shards * self.steps, initial=len(finished) * self.steps, unit="step", desc="samples", mininterval=1
         )
         with bar:
             for k in sorted(set(range(shards)) - finished.keys()):
-                for step in generator.run(self.request(generator, k * SHARD, SHARD)):
+                for step in generator.run(self.request(generator, k * size, size)):
                     state = step.x_prev
                     bar.update()
                 finished[k] = generator.images(state)
@@ -155,11 +166,11 @@ def _path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:05}.npy"
 
 
-def _read(path: Path) -> np.ndarray | None:
-    """A shard, or None if it is not there or not whole."""
+def _read(path: Path, size: int) -> np.ndarray | None:
+    """A shard of so many pictures, or None if it is not there or not whole."""
     with contextlib.suppress(ValueError, OSError, EOFError):
         pictures = np.load(path)
-        if pictures.shape == (SHARD, *IMAGE_SHAPE) and pictures.dtype == np.uint8:
+        if pictures.shape == (size, *IMAGE_SHAPE) and pictures.dtype == np.uint8:
             return pictures
     return None
 

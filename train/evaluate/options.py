@@ -8,6 +8,7 @@ import torch
 
 from diffdemo import CHECKPOINTS, catalog, validate
 from diffdemo.data import SPLITS
+from diffdemo.device import warn_if_slow
 from diffdemo.generator import Generator
 from diffdemo.loading import load_generator
 from train.flags import flag
@@ -33,7 +34,7 @@ class MeasuringOptions:
     data: Path = flag(Path("data"), "Data folder, as in every training script.")
     checkpoints: Path = flag(CHECKPOINTS, "Folder with a checkpoint folder for each model.")
     device: str = flag("auto", "auto, cpu, cuda or mps.")
-    precision: str = flag("fp32", "Of the sampling: fp32, bf16 or fp16.")
+    precision: str = flag("auto", "Of the sampling: auto, fp32, bf16 or fp16; auto is what the hardware is fast at.")
     compile: bool = flag(False, COMPILE)
     threads: int = flag(0, "CPU threads; 0 is all of them.")
 
@@ -49,7 +50,9 @@ class MeasuringOptions:
     def load(self, model: str) -> tuple[Path, Generator]:
         """The checkpoint's folder of a model, and the model."""
         folder = catalog.find(model, self.checkpoints)
-        return folder, load_generator(folder, self.device, self.precision, self.compile)
+        generator = load_generator(folder, self.device, self.precision, self.compile)
+        warn_if_slow(self.precision, generator.device)
+        return folder, generator
 
     def sampling(self) -> dict[str, object]:
         """The settings of `Draw.of` among these."""

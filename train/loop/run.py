@@ -9,7 +9,7 @@ from torch import nn
 
 from diffdemo.checkpoint import parameter_count
 from diffdemo.data import Dataset
-from diffdemo.device import choose_device, peak_memory
+from diffdemo.device import choose_device, peak_memory, warn_if_slow
 from diffdemo.errors import TrainingError
 from train.flags import flag
 from train.loop.distributed import ALONE, Group, join
@@ -87,6 +87,8 @@ def train(
     device = choose_device(options.device)
     trainer = Trainer(task, settings, train_data, val_data, device, options.resume, group)
     if group.first:
+        if settings.precision != type(settings).precision:
+            warn_if_slow(settings.precision, device)
         task.command = remember(options, settings, facts)
         processes = f", {group.size} processes" if group.size > 1 else ""
         count = f"{parameter_count(task.network):,} parameters"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from diffdemo.data import Dataset
-from diffdemo.device import autocast, choose_precision, compile_network, hardware_name, peak_memory
+from diffdemo.device import PRECISIONS, autocast, choose_precision, compile_network, hardware_name, peak_memory
 from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
 from diffdemo.records.files import HISTORY, LAST, SNAPSHOTS, at_epoch, at_images
 from train.loop.averages import MovingAverage
@@ -62,7 +62,12 @@ class Trainer:
         group: Group = ALONE,
     ):
         self.task, self.settings, self.device, self.group = task, settings, device, group
-        self.precision = choose_precision(settings.precision, device)
+        state = load_state(settings.out) if resume else {}
+        # What a CPU was measured to be fast at stays, and is the same in all processes: other bits come of another.
+        before = state.get("measured", {}).get(device.type, "auto")
+        name = before if settings.precision == "auto" else settings.precision
+        chosen, _ = group.agree(PRECISIONS.index(choose_precision(name, device)))
+        self.precision = PRECISIONS[int(chosen)]
         self.images, self.labels = train_data.tensors(device)
         self.held_out = HeldOut(task, val_data, settings.seed, device, self.precision)
         self.step_images = settings.step_images * group.size
@@ -86,7 +91,7 @@ class Trainer:
         self.best_val_loss = float("inf")
         self.meter = Meter(device)
         if resume:
-            self.load_state_dict(load_state(settings.out))
+            self.load_state_dict(state)
 
     def state_dict(self) -> dict:
         """Everything that decides how the run goes on: groups of tensors by name, and what JSON can hold."""
@@ -99,6 +104,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "rows": [asdict(row) for row in self.meter.rows],
             "processes": self.group.size,
+            "measured": {self.device.type: self.precision} if self.settings.precision == "auto" else {},
         }
 
     def load_state_dict(self, state: dict) -> None:

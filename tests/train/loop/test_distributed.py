@@ -14,7 +14,7 @@ from diffdemo.errors import TrainingError
 from train.loop.randomness import DataOrder
 from train.loop.trainer import Trainer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def torchrun(*arguments: object) -> subprocess.CompletedProcess:
