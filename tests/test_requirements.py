@@ -46,6 +46,6 @@ def test_every_import_is_in_the_requirements(folders, file):
 
 
 def test_nothing_is_required_that_nobody_imports():
-    tools = {"ruff", "import-linter", "pytest-xdist", "pytest-fid"}  # run, not imported
+    tools = {"ruff", "import-linter", "pytest-xdist", "pytest-fid", "axe-playwright-python"}  # run or read
     used = {*imported("diffdemo", "train", "tests", "benchmarks"), *tools}
     assert {name.replace("_", "-") for name in required("requirements-dev.txt")} <= used

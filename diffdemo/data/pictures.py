@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 IMAGE_SIZE = 32
 MAX_SIDE = 16_384  # pixels; the largest phone pictures have about 16,000
 MAX_PIXELS = 150_000_000  # less than where Pillow itself refuses
+_LARGE_NUMBERS = 2**24  # pixels of 16 or 32 bits; as the numbers below, a hundred million take four gigabytes
 _MIXABLE = ("L", "LA", "RGB", "RGBA", "CMYK")
 _LIMITS = f"at most {MAX_SIDE:,} a side and {MAX_PIXELS // 10**6} million in all are read."
 
@@ -105,6 +106,9 @@ def to_square(image: "Image", name: str = "The picture") -> np.ndarray:
     # Colours that stand for transparency must not be mixed.
     if image.mode in _MIXABLE and "transparency" not in image.info:
         image = image.reduce(max(1, min(image.size) // (4 * IMAGE_SIZE)))
+    elif image.mode.startswith(("I", "F")) and image.width * image.height > _LARGE_NUMBERS:
+        small = image.convert(image.mode[0]).reduce(max(1, min(image.size) // (4 * IMAGE_SIZE)))
+        image = small.convert("I;16") if image.mode.startswith("I;16") else small
     return np.array(ImageOps.fit(_to_rgb(image), (IMAGE_SIZE, IMAGE_SIZE)))
 
 

@@ -1,6 +1,7 @@
 """The page: its tabs, its looks, and how it is served."""
 
 import gc
+import signal
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from diffdemo.ui.api import nearest as nearest_api
 from diffdemo.ui.api import pictures as pictures_api
 from diffdemo.ui.api import training as training_api
 from diffdemo.ui.options import Options
-from diffdemo.ui.parts import exports, nearest, sources, tour, wiring
+from diffdemo.ui.parts import exports, limits, nearest, sources, tour, wiring
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
@@ -46,7 +47,8 @@ SERVING = {
     "footer_links": ["api", "settings"],
     "run_history": False,
     "ssr_mode": False,
-    "max_file_size": "30mb",
+    "max_file_size": limits.UPLOAD,
+    "app_kwargs": {"middleware": [(limits.LimitedBodies, (), {})]},
     "show_error": False,  # toasts show the sentences we raise, and no details of anything else
     "share": False,
 }
@@ -65,7 +67,7 @@ def build(
     """
     stops, recordings, search = Stops(), Recordings(), nearest.Search(zoo, data)
     first_views = first_views or wiring.FirstViews()
-    with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), fill_width=False) as page:
+    with gr.Blocks(title=TITLE, delete_cache=(600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
         tour.add(page, zoo)
         if zoo.problems:
@@ -98,13 +100,16 @@ def build(
             latent_api.connect(zoo, space)
         training_api.connect(library)
         nearest_api.connect(search)
-    return page.queue(max_size=20)
+    page.queue(max_size=limits.WAITING, api_open=False)  # or who calls an endpoint directly passes the queue by
+    limits.one_waiting_each(page)
+    return page
 
 
 def serve(chosen: Options) -> None:
     """Open the page and serve it until interrupted; exits with one sentence if that is impossible."""
     print_any_name()
     try:
+        wiring.time_limit()  # a wrong one is to be said now
         page = build(ModelZoo.open(chosen.checkpoints, chosen.device), Path(chosen.runs), chosen.data)
     except DiffdemoError as error:
         sys.exit(str(error))
@@ -116,5 +121,6 @@ def serve(chosen: Options) -> None:
         sys.exit(f"The page cannot be served at {where}, because something else is; choose another --port.")
     gc.freeze()  # what the page is made of stays, so no collection need ever look at it
     gc.enable()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which removes what was written, as Ctrl-C does
     print(f"diffdemo is at {page.local_url} (Ctrl-C ends it).", flush=True)
     page.block_thread()

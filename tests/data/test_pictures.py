@@ -199,3 +199,14 @@ def test_a_large_picture_is_scaled_down_early_and_looks_the_same(mode, monkeypat
     monkeypatch.setattr(pictures, "_to_rgb", lambda image: copied.append(image.size) or to_rgb(image))
     assert np.abs(pictures.to_square(small) - expected).mean() < 1
     assert copied == [(128, 130)]
+
+
+@pytest.mark.parametrize(("kind", "brightest"), [(np.uint16, 65535), (np.int32, 65535), (np.float32, 1)])
+def test_a_large_picture_of_large_numbers_is_scaled_down_before_they_are_unpacked(kind, brightest, monkeypatch):
+    large = Image.fromarray(np.tile(np.linspace(0, brightest, 1024, dtype=kind), (1024, 1)))
+    expected = pictures.to_square(large).astype(int)
+    copied, to_rgb = [], pictures._to_rgb
+    monkeypatch.setattr(pictures, "_to_rgb", lambda image: copied.append((image.mode, image.size)) or to_rgb(image))
+    monkeypatch.setattr(pictures, "_LARGE_NUMBERS", 2**18)
+    assert np.abs(pictures.to_square(large) - expected).max() <= 2 and np.ptp(expected) > 240
+    assert copied == [(large.mode, (128, 128))]

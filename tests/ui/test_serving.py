@@ -89,10 +89,12 @@ def test_a_checkout_that_may_not_be_written_serves_nobody_without_a_home_below_a
             assert scores["classes"]
     finally:
         page.terminate()
-        page.wait(timeout=30)
+        assert page.wait(timeout=30) == 0
         page.stdout.close()
         subprocess.run(["chmod", "-R", "u+w", checkout], check=True)
     assert contents(checkout) == before
+    left = {path for path in pictures.rglob("*") if path.is_file() and path.suffix != ".png"} - {pictures / "a.png"}
+    assert left == set() and not list(pictures.glob("diffdemo-*"))
 
 
 def test_without_a_place_for_temporary_files_the_page_says_what_to_set(monkeypatch):

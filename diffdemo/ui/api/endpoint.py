@@ -1,16 +1,18 @@
 """What named endpoints are made of. They return pictures: the viewer's pixels would suit no client."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import gradio as gr
 
 from diffdemo.errors import RequestError
-from diffdemo.ui.parts import wiring
+from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.stream import shown_steps
 
-SECONDS_BETWEEN_REPORTS = 0.5
+SECONDS_BETWEEN_REPORTS = 0.1  # and so long, or a step, a run goes on whose client has left
+Part = TypeVar("Part")
 
 
 def text(name: str, default: str | None = None) -> gr.Textbox:
@@ -26,7 +28,7 @@ def value(name: str, default: object = None) -> gr.Number:
 
 def picture_file() -> gr.File:
     """An input that takes a picture of any size and kind."""
-    return gr.File(visible=False, label="picture", type="filepath")
+    return sources.giving_paths(gr.File(visible=False, label="picture", type="filepath"))
 
 
 def image(name: str) -> gr.Image:
@@ -46,18 +48,27 @@ def endpoint(name: str, run: Callable, inputs: list, outputs: list) -> None:
 
 def finish(lanes: Sequence[SamplingRun]) -> Iterator[list[dict]]:
     """Run the lanes to their end, one after the other, and report now and then."""
+    shown = [(lane, shown_steps([lane])) for lane in lanes]
+    steps = (lane.advance(index in indices) for lane, indices in shown for index in range(lane.total))
+    for _ in in_time(steps, "fewer steps or images"):
+        yield [lane.report() for lane in lanes]
+
+
+def in_time(parts: Iterable[Part], less: str) -> Iterator[Part]:
+    """Work through `parts`, and yield now and then the newest, at which Gradio ends what nobody waits for any more.
+
+    Raises:
+        RequestError: it takes longer than a run may; `less` is what to ask for instead.
+    """
     limit, began = wiring.time_limit(), time.perf_counter()
     reported = began
-    for lane in lanes:
-        shown = shown_steps([lane])
-        for index in range(lane.total):
-            lane.advance(index in shown)
-            now = time.perf_counter()
-            if limit is not None and now - began > limit:
-                raise RequestError(f"A run may take {limit:g} seconds here; ask for fewer steps or images.")
-            if now - reported > SECONDS_BETWEEN_REPORTS:
-                reported = now
-                yield [lane.report() for lane in lanes]
+    for part in parts:
+        now = time.perf_counter()
+        if limit is not None and now - began > limit:
+            raise RequestError(f"A run may take {limit:g} seconds here; ask for {less}.")
+        if now - reported > SECONDS_BETWEEN_REPORTS:
+            reported = now
+            yield part
 
 
 def gallery(lane: SamplingRun) -> list[tuple]:

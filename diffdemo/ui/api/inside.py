@@ -1,5 +1,6 @@
 """The Inside tab's action as a named endpoint."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import gradio as gr
@@ -34,14 +35,17 @@ def connect(zoo: ModelZoo) -> None:
         row=0,
         column=0,
         block=None,
-    ) -> tuple:
+    ) -> Iterator[tuple]:
         with wiring.toasts():
             how = {"sampler": sampler, "guidance": guidance, "interval": interval, "guide": guide}
             of = zoo[model]
             settings = Settings.of(zoo, model, class_name=class_name, steps=steps, **how)
             asked = replace(settings, seed=seed, count=1).request(of)
-            t, x_t, x0 = inside_views.states_of(of, asked).at(step)
-            evaluation = inside_views.evaluation_of(of, asked, int(step))
+            states, step = inside_views.states_of(of, asked), validate.whole_number("step", step, 0, asked.steps - 1)
+            for _ in api.in_time(map(states.at, range(step + 1)), "an earlier step"):
+                yield (gr.skip(),) * 3
+            t, x_t, x0 = states.at(step)
+            evaluation = inside_views.evaluation_of(of, asked, step)
             looks = inside_views.attention_at(evaluation, of.image_size, row, column)
             known = {
                 "t": t,
@@ -52,7 +56,7 @@ def connect(zoo: ModelZoo) -> None:
                 output = evaluation.outputs[validate.choice("block", block, list(evaluation.outputs))]
                 channels, values = inside_views.liveliest(output)
                 known["activations"] = {"channels": channels, "values": values.tolist()}
-            return of.images(x_t)[0], of.images(x0)[0], known
+            yield of.images(x_t)[0], of.images(x0)[0], known
 
     inputs = [
         api.text("model", zoo.pick(FAVOURITE)),

@@ -1,6 +1,6 @@
 """The actions of the Forward and the Classify tab as named endpoints; each takes a picture file."""
 
-import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,7 +8,6 @@ import gradio as gr
 
 from diffdemo import validate
 from diffdemo.cli import classify as cli_classify
-from diffdemo.errors import RequestError
 from diffdemo.measure.diffusion_classifier import DRAWS, Scores
 from diffdemo.ui.api import endpoint as api
 from diffdemo.ui.parts import sources, wiring
@@ -84,11 +83,13 @@ def _denoise_from(zoo: ModelZoo) -> None:
 
 
 def _classify(zoo: ModelZoo) -> None:
-    def run(picture, model, draws, seed) -> dict:
+    def run(picture, model, draws, seed) -> Iterator[dict]:
         with wiring.toasts():
             pixels, of, scores = classify.start(zoo, sources.read(picture), model, draws, seed)
-            *_, last = _in_time(scores)
-            return cli_classify.describe(of, pixels[None], last, *validate.seeds(seed))
+            newest: deque[Scores] = deque(maxlen=1)
+            for _ in api.in_time((newest.append(one) for one in scores), "fewer draws"):
+                yield gr.skip()
+            yield cli_classify.describe(of, pixels[None], newest[0], *validate.seeds(seed))
 
     keys = classify.keys(zoo) or zoo.keys
     inputs = [
@@ -98,11 +99,3 @@ def _classify(zoo: ModelZoo) -> None:
         api.text("seed", classify.FIRST_SEED),
     ]
     api.endpoint("classify", run, inputs, [gr.JSON(visible=False, label="scores")])
-
-
-def _in_time(scores: Iterator[Scores]) -> Iterator[Scores]:
-    limit, began = wiring.time_limit(), time.perf_counter()
-    for score in scores:
-        if limit is not None and time.perf_counter() - began > limit:
-            raise RequestError(f"A run may take {limit:g} seconds here; ask for fewer draws.")
-        yield score

@@ -104,7 +104,7 @@ def connect(exports: Exports, recordings: Recordings) -> None:
             exports.file,
             js=wiring.reading(STEP),
             show_progress="hidden",
-            **wiring.BESIDE,
+            **wiring.FILES,
         )
         written.success(None, exports.file, js=SAVE, **wiring.PRIVATE)
 

@@ -1,8 +1,10 @@
 """What the Latent space tab shows, as messages for its components: the map, a point, the way between two, a path."""
 
 import contextlib
+import shutil
 import tempfile
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from diffdemo.ui.runs.zoo import ModelZoo
 MODEL = "latent_diffusion"
 MINE = -1  # in place of a point's index: the visitor's own picture
 NEIGHBOURS, STRIP = 5, 9
+KEPT = 8  # films
 FRAMES, FPS, SCALE = 33, 16, 4  # of a GIF; each pixel of a picture is drawn so many pixels wide
 
 
@@ -194,10 +197,14 @@ class Films:
 
     def __init__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="diffdemo-")
+        self._kept: deque[Path] = deque()
 
     def write(self, space: LatentSpace, a: object, b: object, mine: np.ndarray | None = None) -> Path:
         """The way from A to B and back."""
         there = between(space, a, b, mine, FRAMES).repeat(SCALE, axis=1).repeat(SCALE, axis=2)
         ends = "-".join("mine" if end == MINE else f"{space.index(end)}" for end in (a, b))
         path = Path(self._folder.name, uuid.uuid4().hex, f"latent-{ends}.gif")
+        self._kept.append(path.parent)
+        if len(self._kept) > KEPT:  # Gradio has a copy of its own by then
+            shutil.rmtree(self._kept.popleft(), ignore_errors=True)
         return save_gif(path, np.concatenate([there, there[-2:0:-1]]), fps=FPS, hold=0)

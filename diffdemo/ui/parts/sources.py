@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import gradio as gr
 import numpy as np
+from gradio.components import Component
 
 from diffdemo.data.pictures import read_pictures
 from diffdemo.errors import DataError, RequestError
@@ -17,6 +19,7 @@ CLASSES = ("automobile", "horse", "ship", "cat", "deer", "truck")
 SEED, STEPS = 3, 10
 # Of quick actions that may be refused: only the queue brings sentences to a toast, and these wait for nothing in it.
 TOASTING = {"show_progress": "hidden", "concurrency_limit": None, **wiring.PRIVATE}
+_READING = Lock()  # one at a time: a large picture takes half a gigabyte while it is unpacked
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,18 @@ class Source:
 def layout(tab: str) -> Source:
     """Pictures to choose from above an upload button."""
     choices = picker(f"{tab}-picker")
-    upload = gr.UploadButton("Upload a picture", file_types=["image"], size="md", type="filepath")
-    return Source(upload, choices, gr.JSON(visible=False))
+    return Source(upload("Upload a picture"), choices, gr.JSON(visible=False))
+
+
+def upload(label: str) -> gr.UploadButton:
+    """A button that takes a picture file, for `read`."""
+    return giving_paths(gr.UploadButton(label, file_types=["image"], size="md", type="filepath"))
+
+
+def giving_paths(component: Component) -> Component:
+    """Let a component that takes a file hand on its path; Gradio's own way leaves an empty file behind each time."""
+    component.preprocess = lambda file: getattr(file, "path", None)
+    return component
 
 
 def read(path: str | None) -> np.ndarray:
@@ -71,7 +84,8 @@ def read(path: str | None) -> np.ndarray:
     if not path:
         raise RequestError("There is no picture yet; upload one or choose one of those on the page.")
     try:
-        return read_pictures([Path(path)])[0]
+        with _READING:
+            return read_pictures([Path(path)])[0]
     except DataError as error:
         raise RequestError(str(error).replace(str(path), Path(path).name)) from error
 

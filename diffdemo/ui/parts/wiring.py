@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
+from diffdemo import validate
 from diffdemo.errors import DiffdemoError
 from diffdemo.ui.runs.stream import Stops
 
@@ -20,6 +21,8 @@ PRIVATE = {"api_visibility": "private"}
 AT_ONCE = {"queue": False, **PRIVATE}
 # As AT_ONCE, for what may fail: only of the queue's events Gradio shows errors.
 BESIDE = {"concurrency_limit": None, **PRIVATE}
+# As BESIDE, for films and what else takes seconds.
+FILES = {"concurrency_id": "files", "concurrency_limit": 2, **PRIVATE}
 # Time limits of Gradio do not end a run of a generator function.
 SECONDS_ON_A_SPACE = 60.0
 
@@ -41,7 +44,9 @@ LATEX = [{"left": mark, "right": mark, "display": mark == "$$"} for mark in ("$$
 
 
 def time_limit() -> float | None:
-    """Seconds a run may take: limited on a hosted Space, which many share, and nowhere else."""
+    """Seconds a run may take: DIFFDEMO_MAX_SECONDS, or a minute on a hosted Space, which many share, or any time."""
+    if named := os.environ.get("DIFFDEMO_MAX_SECONDS"):
+        return validate.real_number("DIFFDEMO_MAX_SECONDS", named, 1, 86_400)
     return SECONDS_ON_A_SPACE if os.environ.get("SPACE_ID") else None
 
 

@@ -81,4 +81,6 @@ class Recordings:
 
 
 def _bytes(lanes: Sequence[SamplingRun]) -> int:
-    return sum(moment.x_t.nbytes + moment.x0.nbytes for lane in lanes for moment in lane.film)
+    shown = sum(moment.x_t.nbytes + moment.x0.nbytes for lane in lanes for moment in lane.film)
+    ends = [lane.last for lane in lanes if lane.last]
+    return shown + sum(state.nbytes for end in ends for state in (end.x_t, end.x0, end.x_prev))

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from diffdemo.ui.runs.sampling_run import SamplingRun
 
 SECONDS_BETWEEN_MESSAGES = 0.05
+MOST_REMEMBERED = 1000
 KEPT_FRAMES = 100  # of a run with more steps every second, third, ... is shown, and always its first and last
 REPEATED_MESSAGES = (
     3  # browsers may skip a message; the next ones still hold its frames, and Gradio sends them only once
@@ -106,3 +107,5 @@ class Stops:
             running[1].set()
         if not running or running[0] < click:
             self._newest[visitor] = click
+            while len(self._newest) > MOST_REMEMBERED:  # of visitors who have left before their turn
+                self._newest.pop(next(iter(self._newest)), None)

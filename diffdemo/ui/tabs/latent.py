@@ -110,7 +110,7 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
                 gif = gr.Button("GIF", size="sm", min_width=56, scale=0)
             file = gr.DownloadButton(visible="hidden")
         with gr.Column(elem_classes="settings"):
-            upload = gr.UploadButton("Place your own picture", file_types=["image"], size="md", type="filepath")
+            upload = sources.upload("Place your own picture")
             with gr.Column(visible=possible, min_width=0):
                 fields.add_class(elem_classes="queue-place")
                 fields.add_seed()
@@ -208,9 +208,9 @@ def connect(
         [chosen, mine],
         [controls.absent, controls.fetch, controls.point],
         show_progress_on=controls.absent,
-        **wiring.BESIDE,
+        **wiring.BESIDE | {"concurrency_limit": 1},
     )
-    written = controls.gif.click(film, [ends, mine], controls.file, show_progress="hidden", **wiring.BESIDE)
+    written = controls.gif.click(film, [ends, mine], controls.file, show_progress="hidden", **wiring.FILES)
     written.success(None, controls.file, js=SAVE, **wiring.PRIVATE)
     scene = [controls.map, controls.viewer, controls.point, controls.strip, controls.absent, controls.fetch]
     wiring.show_first(tab, first, first_sight, [mine], scene)

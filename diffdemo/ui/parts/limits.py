@@ -1,0 +1,73 @@
+"""What one visitor may ask of the server, whatever program asks: bytes of a request, turns in the queue."""
+
+import json
+
+import gradio as gr
+from gradio.route_utils import MultiPartException
+
+from diffdemo.ui.parts.wiring import QUEUE
+
+UPLOAD = 30 * 2**20  # bytes of a picture file
+AROUND = 2**20  # bytes of anything else that a request may hold
+WAITING = 50  # events in the queue
+ALREADY_WAITING = "You have a run in the queue already; wait for its turn, or stop it."
+
+
+class LimitedBodies:
+    """ASGI middleware that refuses a request's body, by its announced length or as it comes, when it is too large.
+
+    Gradio limits each file of an upload, of which there may be a thousand, and nothing else. And it removes the files
+    of an upload only if that is refused, so one that is broken off is refused here, too.
+    """
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        """Serve a request as ASGI has it."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        uploading = scope["path"].rstrip("/").endswith("/upload")
+        most, taken, whole = AROUND + UPLOAD * uploading, 0, False
+
+        async def counted() -> dict:
+            nonlocal taken, whole
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > most:
+                raise MultiPartException(f"A request has a maximum allowed size of {most} bytes here.")
+            if uploading and not whole and message["type"] == "http.disconnect":
+                raise MultiPartException("The upload was broken off.")
+            whole = whole or not message.get("more_body", False)
+            return message
+
+        announced = dict(scope["headers"]).get(b"content-length", b"")
+        if not announced.isdigit() or int(announced) <= most:
+            return await self.app(scope, counted, send)
+        said = json.dumps({"detail": f"A request may hold {most // 2**20} MB here; send a smaller one."}).encode()
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": said})
+
+
+def one_waiting_each(page: gr.Blocks) -> None:
+    """Let a visitor have one run waiting in the queue of the page, so that nobody fills it alone."""
+    queue = page._queue
+    push = queue.push
+
+    async def push_first(body, request, username) -> tuple:
+        network = QUEUE["concurrency_id"]
+        asked, waiting = page.fns.get(body.fn_index), queue.event_queue_per_concurrency_id.get(network)
+        if asked and waiting and asked.concurrency_id == network:
+            others = (_visitor(event.session_hash.replace(event._id, ""), event.request) for event in waiting.queue)
+            if _visitor(body.session_hash, request) in others:
+                return False, ALREADY_WAITING, "error"
+        return await push(body=body, request=request, username=username)
+
+    queue.push = push_first
+
+
+def _visitor(session: str | None, request) -> str:
+    """A page or a client by its session; a program that names none by its address, as a proxy tells it."""
+    client = request.client.host if request.client else ""
+    return session or request.headers.get("x-forwarded-for", client)
