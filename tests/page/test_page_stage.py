@@ -198,7 +198,7 @@ def test_a_frame_that_comes_late_does_not_revive_a_stopped_run(browser, zoo):
     _, address, _ = blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False)
     page = browser.new_page()
     page.goto(address)
-    page.get_by_role("button", name="Go").click()
+    page.get_by_role("button", name="Go", exact=True).click()
     messages.put(first)
     page.wait_for_selector(f"{STAGE}[data-frames='1'][data-state='running']")
     messages.put({"stopped": int(done["run"])})
