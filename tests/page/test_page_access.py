@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.browser import wait_for_run
+from benchmarks.browser import open_shelf, wait_for_run
+from diffdemo.ui.runs.zoo import ModelZoo
 
 AXE = Path(find_spec("axe_playwright_python").origin).with_name("axe.min.js")
 # What is waited for: the run on display, or else that this is there.
 TABS = {
     "Generate": None,
     "Compare": None,
+    "Inside": "#inside-view .inside[data-state=shown]",
     "Forward": None,
     "Latent space": None,
     "Classify": "#classify-view .scores",
@@ -23,6 +25,11 @@ SERIOUS = """async () => {
         .filter(({ impact }) => ["serious", "critical"].includes(impact))
         .flatMap(({ id, nodes }) => nodes.map(({ target, any }) => `${id}: ${target} ${any[0]?.message ?? ""}`));
 }"""
+
+
+@pytest.fixture(scope="module")
+def zoo(mapped_checkpoints) -> ModelZoo:
+    return open_shelf(mapped_checkpoints)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -66,7 +66,7 @@ def test_a_model_without_classes_can_be_guided_where_it_has_a_weaker_version(ope
     page = open_page()
     unfold(page)
     page.get_by_role("radio", name="DDPM UNet").locator("visible=true").check()
-    page.get_by_label("Guidance", exact=True).locator("visible=true").wait_for()
+    page.get_by_text("A weaker version of it").locator("visible=true").wait_for()
     fill(page, Steps=5, Seed=3, Images=1)
     run(page)
     expected = zoo["ddpm_unet"].sample(steps=5, seeds=[3], guidance_scale=2, guide="weak-model")

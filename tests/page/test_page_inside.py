@@ -84,6 +84,9 @@ def test_pointing_at_a_block_shows_what_it_puts_out(open_page, zoo):
     page.locator(".look-picture").focus()
     page.keyboard.press("ArrowLeft")
     shown(page, pixel="16 12")  # one spot of 8 x 8
+    page.mouse.move(0, 0)
+    page.keyboard.press("ArrowLeft")
+    shown(page, pixel="16 8")
 
 
 def test_the_tab_follows_the_run_and_its_own_slider(open_page):

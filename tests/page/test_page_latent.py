@@ -15,7 +15,7 @@ from playwright.sync_api import Page
 from torchvision.datasets import CIFAR10
 
 from benchmarks.browser import open_shelf, served, viewer, wait_for_run
-from diffdemo.data import create_cat_dog_dataset, make_toy_dataset
+from diffdemo.data import create_cat_dog_dataset
 from diffdemo.errors import CheckpointError
 from diffdemo.latent.map import LatentMap, interpolate, load_map
 from diffdemo.ui.parts import latent_views as views
@@ -24,17 +24,9 @@ from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import latent
-from train import latent_map as command
 
 PICTURE = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 MAP, POINT, STRIP = "#latent-map .latent_map", "#latent-point .latent_point", "#latent-strip .latent_strip"
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory) -> Path:
-    folder = make_toy_dataset(tmp_path_factory.mktemp("toy"), per_class=80)
-    (folder / "cifar10" / "name.txt").unlink()  # without a name the pictures are CIFAR-10, which may be downloaded
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +36,11 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def zoo(all_checkpoints, toy, tmp_path_factory):
+def zoo(mapped_checkpoints, tmp_path_factory):
     """One model of latents with a map of 40 points, and one of pixels."""
     root = tmp_path_factory.mktemp("mapped")
     for key in ("simple_unet", "latent_diffusion"):
-        shutil.copytree(all_checkpoints / key, root / key)
-    command.main(root / "latent_diffusion", toy, 40, "cpu")
+        shutil.copytree(mapped_checkpoints / key, root / key)
     return open_shelf(root)
 
 

@@ -239,18 +239,21 @@ function showLooks() {
     maps.append(figure);
     sums.push(own.reduce((sum, weight) => sum + weight, 0));
   }
-  const row1 = make("div", "look-row");
-  const click = make("figure", "look-click");
-  click.append(picture, make("figcaption", "", "Click a spot"));
-  row1.append(click, maps);
   const title = make("h3", "", "Where it looks");
   title.append(make("code", "", looking));
   const words = `Each head has its own map of where it looks to work out the framed spot. The brighter, the more; a map's ${one} weights add up to 1.`;
   if (looks.contains(picture)) {
+    // which stays where it is, because it may have the focus
     looks.querySelector("h3").replaceWith(title);
     looks.querySelector("p").textContent = words;
     looks.querySelector(".heads").replaceWith(maps);
-  } else looks.replaceChildren(title, make("p", "", words), row1);
+  } else {
+    const click = make("figure", "look-click");
+    click.append(picture, make("figcaption", "", "Click a spot"));
+    const row = make("div", "look-row");
+    row.append(click, maps);
+    looks.replaceChildren(title, make("p", "", words), row);
+  }
   root.dataset.sums = sums.map((sum) => sum.toFixed(5)).join(" ");
   root.dataset.pixel = now.pixel.join(" ");
 }
