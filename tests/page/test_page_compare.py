@@ -1,7 +1,7 @@
 """The Compare tab in a real browser: more than two runs, and a closer look at any two."""
 
 import numpy as np
-from page_helpers import fill, open_compare, pictures, run
+from page_helpers import drawn, fill, open_compare, pictures, run
 from playwright.sync_api import Locator, Page
 
 from benchmarks.browser import viewer
@@ -30,7 +30,7 @@ def test_four_runs_of_any_models_and_a_closer_look_at_two(open_page, zoo):
     for place, (key, sampler) in enumerate(zip(keys, samplers, strict=True)):
         rows.append(zoo[key].sample("cat", steps=3 + place, sampler=sampler, seeds=[11, 12]))
         assert np.array_equal(pictures(page, "compare", lane=place + 1), rows[-1])
-    assert page.locator(".figures table th").count() == 5
+    assert page.locator(".figures table").locator("visible=true").locator("th").count() == 5
     page.get_by_role("radio", name="B and D").check()
     mean = np.abs(rows[1].astype(float) - rows[3]).mean()
     page.get_by_text(f"The mean over all pixels is {mean:.1f} of 255.").wait_for()
@@ -50,7 +50,7 @@ def test_a_run_can_be_taken_away_again_and_the_classes_follow(open_page, zoo):
     assert page.get_by_label("C: Steps").locator("visible=true").count() == 0
     fill(page, A_Steps=2, B_Steps=2, Images=1)
     run(page, "compare")
-    assert page.locator(".figures table th").count() == 3
+    assert page.locator(".figures table").locator("visible=true").locator("th").count() == 3
 
 
 def test_a_link_opens_the_tab_and_repeats_the_comparison(open_page, zoo):
@@ -83,3 +83,42 @@ def test_a_bad_link_gets_a_toast_and_the_tab_opens_as_ever(open_page):
     ).wait_for()
     page.wait_for_selector(f"{viewer('compare', 'done')}[data-frames='20']")
     assert page.get_by_label("A: Steps").input_value() == "20"
+
+
+def test_a_sweep_of_five_guidances_at_four_seeds_fills_a_table_that_can_be_saved(open_page, zoo):
+    page = open_page()
+    open_compare(page)
+    fill(page, A_Steps=3, Seed=11, Images=4)
+    page.get_by_role("button", name="Sweep guidance").click()
+    page.wait_for_selector("#compare-sweep [data-rows='5']")
+    page.get_by_text("Save the sweep as one picture").locator("visible=true").wait_for()
+    heads = page.locator("#compare-sweep th[scope=row]").all_inner_texts()
+    assert heads == ["guidance 1", "guidance 1.5", "guidance 2", "guidance 4", "guidance 8"]
+    canvases = page.locator("#compare-sweep canvas")
+    assert canvases.count() == 20
+    expected = zoo["simple_unet"].sample("horse", steps=3, seeds=range(11, 15), guidance_scale=4)
+    assert np.array_equal(drawn(page, "#compare-sweep canvas")[12:16], expected)
+    with page.expect_download() as download:
+        page.get_by_text("Save the sweep as one picture").locator("visible=true").click()
+    assert download.value.suggested_filename == "simple_unet-guidance.png"
+
+
+def test_a_sweep_of_guidance_without_a_class_is_refused_in_a_sentence(open_page):
+    page = open_page()
+    open_compare(page)
+    page.get_by_role("radio", name="any", exact=True).locator("visible=true").check()
+    page.get_by_role("button", name="Sweep guidance").click()
+    page.get_by_test_id("toast-body").filter(has_text="there is nothing to guide").wait_for()
+    page.complaints.clear()
+
+
+def test_stop_ends_a_sweep(open_page):
+    page = open_page()
+    open_compare(page)
+    fill(page, A_Steps=1000, Images=1)
+    page.get_by_role("button", name="Sweep samplers").click()
+    page.locator("#compare-sweep canvas").first.wait_for()
+    page.get_by_role("button", name="Stop").locator("visible=true").click()
+    fill(page, A_Steps=2, B_Steps=2)
+    run(page, "compare")
+    assert page.locator("#compare-sweep tr").count() < 5

@@ -70,11 +70,16 @@ def held(page: Page) -> Iterator[None]:
 
 
 def pictures(page: Page, tab: str = "generate", panel: str = "x0", lane: int = 1) -> np.ndarray:
-    """What the canvases of a panel show, (N, 32, 32, 3) uint8."""
+    """What the canvases of a viewer's panel show, (N, 32, 32, 3) uint8."""
+    return drawn(page, f"{viewer(tab)} .lane:nth-child({lane}) .{panel} canvas")
+
+
+def drawn(page: Page, selector: str) -> np.ndarray:
+    """What the selected canvases show, (N, 32, 32, 3) uint8."""
     pixels = page.evaluate(
         """selector => [...document.querySelectorAll(selector)].map(
             canvas => [...canvas.getContext("2d").getImageData(0, 0, 32, 32).data])""",
-        f"{viewer(tab)} .lane:nth-child({lane}) .{panel} canvas",
+        selector,
     )
     return np.array(pixels, np.uint8).reshape(-1, 32, 32, 4)[..., :3]
 

@@ -2,29 +2,27 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import gradio as gr
 
+from diffdemo.ui.components.sheet import sheet
 from diffdemo.ui.components.viewer import viewer
 from diffdemo.ui.parts import exports, wiring
 from diffdemo.ui.parts.fields import Fields
-from diffdemo.ui.runs import compare_link
+from diffdemo.ui.runs import compare_link, sweeps
 from diffdemo.ui.runs.comparisons import FEWEST, NAMES, PAIR, pair_of, pairs, results, start
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.settings import Settings, first_class
 from diffdemo.ui.runs.stream import Stops, stream, whole
+from diffdemo.ui.runs.sweeps import SWEEPS
 from diffdemo.ui.runs.zoo import ModelZoo
 
 RUN_ID = "compare-run"
 LATER = ("ddim", "ddpm")  # samplers that the third and the fourth run come with: like B, and one thing changed
-ENLARGED_PICTURES = {
-    "show_label": False,
-    "format": "png",
-    "interactive": False,
-    "elem_classes": "pictures",
-    "buttons": [],
-}
-
+SWEEP = """**Sweep.** Run A again and again with one setting changed, on the same noise."""
+STARRED = r"\* of other pictures, or against others, than the first's: compare with care. How, stands below."
 LEAD = """With the same noise for all, what differs in the end is the work of the model and its settings alone:
 change one thing at a time."""
 FORMULAS = r"""
@@ -52,11 +50,14 @@ class Controls:
     stop: gr.Button
     viewer: gr.HTML
     table: gr.Markdown
+    details: gr.Markdown
     pair: gr.Radio
-    slider: gr.ImageSlider
+    closer: gr.HTML
     words: gr.Markdown
-    difference: gr.Image
     link: gr.Textbox
+    sweeps: dict[str, gr.Button]
+    swept: gr.HTML
+    save: gr.DownloadButton
     runs: gr.State
     shown: gr.State
 
@@ -67,7 +68,7 @@ class Controls:
 
     def results(self) -> list:
         """What a finished comparison fills, in its order."""
-        return [self.table, self.pair, self.slider, self.difference, self.words, self.link]
+        return [self.table, self.details, self.pair, self.closer, self.words, self.link]
 
     def size(self) -> list:
         """What the number of runs changes."""
@@ -101,21 +102,29 @@ def layout(zoo: ModelZoo) -> Controls:
             with gr.Row():
                 add = gr.Button("Add a run", size="sm", min_width=96)
                 remove = gr.Button("Remove the last run", size="sm", min_width=140, visible=False)
+            gr.Markdown(SWEEP)
+            with gr.Row():
+                buttons = {
+                    over: gr.Button(f"Sweep {over}", size="sm", elem_id=f"sweep-{over}", min_width=96)
+                    for over in SWEEPS
+                }
         with gr.Column(elem_classes="words"):
             pair = gr.Radio(pairs(FEWEST), value=pairs(FEWEST)[0], label="Look closer at", visible=False)
-            gr.Markdown("**Finished pictures.** Drag the handle: the first run is left of it, the second right.")
-            slider = gr.ImageSlider(label="Finished pictures of two runs", max_height=320, **ENLARGED_PICTURES)
+            closer = sheet("Finished pictures of two runs, and where they differ", "compare-closer")
             words = gr.Markdown()
-            difference = gr.Image(label="Where the two differ", **ENLARGED_PICTURES)
             figures = gr.Markdown(elem_classes="figures")
+            swept = sheet("A sweep: a row for each value", "compare-sweep")
+            save = gr.DownloadButton("Save the sweep as one picture", size="sm", visible=False)
+            with gr.Accordion("How it was measured", open=False):
+                gr.Markdown(STARRED)
+                details = gr.Markdown(elem_classes="figures")
             with gr.Accordion("Share", open=False, elem_classes="reproduce"):
                 link = gr.Textbox(label="Link to this comparison", lines=1, interactive=False, buttons=["copy"])
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
     asked = (sides, groups, add, remove, shared, linked)
-    return Controls(
-        *asked, run, stop, view, figures, pair, slider, words, difference, link, gr.State(FEWEST), gr.State()
-    )
+    of_pair, of_sweep = (pair, closer, words, link), (buttons, swept, save)
+    return Controls(*asked, run, stop, view, figures, details, *of_pair, *of_sweep, gr.State(FEWEST), gr.State())
 
 
 def _side(zoo: ModelZoo, settings: Settings, name: str) -> tuple[Fields, gr.Group]:
@@ -177,7 +186,7 @@ def connect(
         """At that pair of the runs on display, if they have it: those that go on may have more, or fewer."""
         with wiring.toasts():
             lanes = recordings.lanes(shown) if shown else []
-            return pair_of(lanes, pair) if pair in pairs(len(lanes)) else (gr.skip(),) * 3
+            return pair_of(lanes, pair) if pair in pairs(len(lanes)) else (gr.skip(),) * 2
 
     def classes_of(class_name: str, keys: Sequence[str]) -> dict:
         classes = zoo.classes(*keys)
@@ -212,6 +221,7 @@ def connect(
     )
     exports.connect_link(controls.link, going)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare")
+    connect_sweeps(zoo, stops, controls)
     quietly = {"show_progress": "hidden", **wiring.AT_ONCE}
     for side in controls.sides:
         side.connect_model()
@@ -222,13 +232,12 @@ def connect(
     gr.on([key.input for key in keys], share_class, asked, class_of_all, trigger_mode="always_last", **quietly)
     for button, change in ((controls.add, 1), (controls.remove, -1)):
         button.click(resize(change), asked, [*controls.size(), class_of_all], **quietly)
-    closer = [controls.slider, controls.difference, controls.words]
     # One event for both: a pair may be chosen just as other runs come on display, and both answers would race.
     gr.on(
         [controls.pair.input, controls.shown.change],
         look_at,
         [controls.pair, controls.shown],
-        closer,
+        [controls.closer, controls.words],
         trigger_mode="always_last",
         show_progress="hidden",
         **wiring.BESIDE,
@@ -239,3 +248,28 @@ def connect(
     for outcome in (link.success, link.failure):
         outcome(None, js=wiring.OPEN_LINKED_TAB, **wiring.PRIVATE)
     link.success(None, js=wiring.press_if_linked(compare_link.TAB, RUN_ID, compare_link.IN_A_LINK), **wiring.PRIVATE)
+
+
+def connect_sweeps(zoo: ModelZoo, stops: Stops, controls: Controls) -> None:
+    """Let each sweep's button fill the sheet with run A, as all share its settings, and then offer that as a picture."""
+    side, shared = controls.sides[0], controls.shared
+    inputs = [*shared.inputs(), *side.inputs()]
+
+    def over(name: str) -> Callable[..., Iterator[tuple]]:
+        def run(halted: Callable[[], bool], *values) -> Iterator[tuple]:
+            values = iter(values)
+            runs = sweeps.sweep(zoo, Settings(**shared.read(values), **side.read(values)), name)
+            yield gr.skip(), gr.update(visible=False)
+            for message in sweeps.table(runs, halted, wiring.time_limit()):
+                yield message, gr.skip()
+            if runs[0][1].finished:
+                with TemporaryDirectory() as folder:  # of which Gradio makes a copy
+                    path = sweeps.save(runs, Path(folder, f"{runs[0][1].model.key}-{name}.png"))
+                    yield gr.skip(), gr.update(visible=True, value=str(path))
+
+        return run
+
+    for name, button in controls.sweeps.items():
+        outputs, tab = [controls.swept, controls.save], f"sweep-{name}"
+        going = wiring.connect_run(button, over(name), inputs, outputs, side["model"], stops, tab)
+        wiring.connect_stop(controls.stop.click, going, controls.swept, stops, tab)

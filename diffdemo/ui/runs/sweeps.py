@@ -1,0 +1,63 @@
+"""One run drawn again and again with one setting changed, on the same noise: what that setting does, in one table."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from diffdemo import validate
+from diffdemo.errors import RequestError
+from diffdemo.figures.plots import labelled_grid, save_figure
+from diffdemo.process.guidance import number
+from diffdemo.process.samplers import SAMPLER_TITLES
+from diffdemo.ui.components.sheet import rows_of
+from diffdemo.ui.runs.sampling_run import SamplingRun
+from diffdemo.ui.runs.settings import Settings
+from diffdemo.ui.runs.stream import stream
+from diffdemo.ui.runs.zoo import ModelZoo, title
+
+# What is changed: its setting, and its values by what they are called.
+SWEEPS: dict[str, tuple[str, dict[str, object]]] = {
+    "guidance": ("guidance", {f"guidance {number(value)}": value for value in (1.0, 1.5, 2.0, 4.0, 8.0)}),
+    "steps": ("steps", {f"{value} steps": value for value in (2, 5, 10, 20, 50)}),
+    "samplers": ("sampler", {name: key for key, name in SAMPLER_TITLES.items()}),
+}
+
+
+def sweep(zoo: ModelZoo, settings: Settings, over: str) -> list[tuple[str, SamplingRun]]:
+    """Checked runs of these settings, one for each value that the sweep goes over, with what is different in it.
+
+    Raises:
+        RequestError: there is no such sweep, or one of the runs is impossible.
+    """
+    setting, values = SWEEPS[validate.choice("sweep", over, SWEEPS)]
+    model = zoo[settings.model]
+    asked = [replace(settings, **{setting: value}).request(model) for value in values.values()]
+    if setting == "guidance" and not asked[-1].guided:
+        raise RequestError("Without a class there is nothing to guide, so all would be the same; choose a class.")
+    return [(name, SamplingRun.start(model, one)) for name, one in zip(values, asked, strict=True)]
+
+
+def table(runs: list[tuple[str, SamplingRun]], halted: Callable[[], bool], seconds: float | None) -> Iterator[dict]:
+    """Make the runs one after another; messages for a `sheet`, each with all rows so far, the newest as it is guessed.
+
+    It ends when `halted` says so, or when one run has taken `seconds`, with the rows that it has.
+    """
+    rows: dict[str, np.ndarray] = {}
+    for name, run in runs:
+        for message in stream([run], halted, seconds):
+            rows[name] = run.film[-1].x0 if message["state"] == "running" else run.pictures
+            yield rows_of(run.seeds, rows)
+        if not run.finished:
+            return
+
+
+def save(runs: list[tuple[str, SamplingRun]], path: Path) -> Path:
+    """The table as one labelled picture, of the runs that have finished; RequestError if it cannot be written."""
+    done = [(name, run) for name, run in runs if run.finished]
+    first = done[0][1]
+    words = f"{title(first.model)}, {first.asked.class_name}"
+    columns = [f"seed {seed}" for seed in first.seeds]
+    figure = labelled_grid([run.pictures for _, run in done], columns, [name for name, _ in done], words)
+    return save_figure(figure, path, bbox_inches="tight")
