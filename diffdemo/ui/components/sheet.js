@@ -1,5 +1,5 @@
 // A table of pictures. A message is {columns, rows: [{name, pictures}], size}: the names of the columns, and a row's
-// pictures as base64 of uint8 RGB, one for each column.
+// pictures as base64 of uint8 RGB, one for each column. With `begins` the table, just begun, comes into sight.
 
 const root = element.querySelector(".sheet");
 
@@ -36,6 +36,7 @@ function receive() {
     table.append(row);
   }
   root.replaceChildren(table);
+  if (message.begins) root.scrollIntoView({ block: "nearest" });
   root.dataset.rows = String(message.rows.length);
 }
 

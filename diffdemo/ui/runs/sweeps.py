@@ -48,7 +48,7 @@ def table(runs: list[tuple[str, SamplingRun]], halted: Callable[[], bool], secon
     for name, run in runs:
         for message in stream([run], halted, seconds):
             rows[name] = run.film[-1].x0 if message["state"] == "running" else run.pictures
-            yield rows_of(run.seeds, rows)
+            yield rows_of(run.seeds, rows) | {"begins": len(rows) == 1}
         if not run.finished:
             return
 

@@ -251,7 +251,7 @@ def connect(
 
 
 def connect_sweeps(zoo: ModelZoo, stops: Stops, controls: Controls) -> None:
-    """Let each sweep's button fill the sheet with run A, as all share its settings, and then offer that as a picture."""
+    """Let each sweep's button fill the sheet with runs like A, and then offer it as one picture."""
     side, shared = controls.sides[0], controls.shared
     inputs = [*shared.inputs(), *side.inputs()]
 

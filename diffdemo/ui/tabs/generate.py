@@ -142,17 +142,13 @@ def connect(
     fields.connect_guidance(fields["class_name"])
     fields.connect_run(RUN_ID)
 
-    def set_up(example: Example) -> Callable[[gr.Request], dict]:
-        """Shows its settings, and ends the run that goes on, in whose place its own is about to come."""
-
-        def chosen(request: gr.Request) -> dict:
-            stops.stop(wiring.visitor(request, TAB))
-            return fields.show(example.settings.checked(zoo))
-
-        return chosen
+    def set_up(example: Example) -> Callable[[], dict]:
+        return lambda: fields.show(example.settings.checked(zoo))
 
     for button, example in zip(controls.examples, examples(zoo), strict=True):
-        ready = button.click(set_up(example), outputs=fields.outputs(), cancels=[going], **quiet)
+        # The click on the button that runs ends what goes on. Gradio's own `cancels` would do so, too, but now and then
+        # it forgets the click that comes before its answer.
+        ready = button.click(set_up(example), outputs=fields.outputs(), **quiet)
         ready.success(None, js=PRESS, **wiring.PRIVATE)
     exports.connect(controls.exports, recordings)
     if controls.copying:
