@@ -1,6 +1,7 @@
 """What tests do with the page in a browser, in a word each."""
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -96,6 +97,11 @@ def run(page: Page, tab: str = "generate", seconds: float = 60) -> str:
     previous = page.get_attribute(viewer(tab), "data-run")
     page.get_by_role("button", name=tab.capitalize(), exact=True).click()
     return wait_for_run(page, tab, previous, seconds=seconds)
+
+
+def for_a_visitor() -> bool:
+    """Whether this thread works for a visitor, and not on what a tab shows before anyone clicks."""
+    return not threading.current_thread().name.startswith("first_view")
 
 
 def open_compare(page: Page) -> None:
