@@ -18,13 +18,12 @@ from diffdemo.ui.api import nearest as nearest_api
 from diffdemo.ui.api import pictures as pictures_api
 from diffdemo.ui.api import training as training_api
 from diffdemo.ui.options import Options
-from diffdemo.ui.parts import exports, limits, nearest, sources, tour, wiring
+from diffdemo.ui.parts import exports, limits, nearest, preview, sources, tour, wiring
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
 from diffdemo.ui.tabs import classify, compare, forward, generate, inside, latent, training
 
-TITLE = "diffdemo · watch noise turn into pictures"
 HEADING = "# diffdemo\nSmall diffusion models on CIFAR-10: watch noise turn into a picture."
 ACCENT = "#5f62ef"  # indigo that white letters can be read on (4.7 : 1) and that is seen on dark grounds (3.8 : 1)
 THEME = gr.themes.Default(
@@ -48,7 +47,7 @@ SERVING = {
     "run_history": False,
     "ssr_mode": False,
     "max_file_size": limits.UPLOAD,
-    "app_kwargs": {"middleware": [(limits.LimitedBodies, (), {})]},
+    "app_kwargs": {"middleware": [(limits.LimitedBodies, (), {}), (preview.Preview, (), {})]},
     "show_error": False,  # toasts show the sentences we raise, and no details of anything else
     "share": False,
 }
@@ -67,7 +66,7 @@ def build(
     """
     stops, recordings, search = Stops(), Recordings(), nearest.Search(zoo, data)
     first_views = first_views or wiring.FirstViews()
-    with gr.Blocks(title=TITLE, delete_cache=(600, 3600), fill_width=False) as page:
+    with gr.Blocks(title=preview.TITLE, delete_cache=(600, 3600), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
         tour.add(page, zoo)
         if zoo.problems:
