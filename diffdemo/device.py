@@ -94,6 +94,13 @@ def warn_if_slow(precision: str, device: torch.device) -> None:
         print(f"Note: {slow}; --precision auto is {best} here.", file=sys.stderr)
 
 
+def use_own_cores() -> None:
+    """On a hosted Space, compute on as many threads as it has cores; PyTorch counts those of the whole machine."""
+    cores = os.environ.get("CPU_CORES", "")
+    if os.environ.get("SPACE_ID") and cores.isdigit() and int(cores):
+        torch.set_num_threads(int(cores))
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Evaluate networks in bf16 or fp16 where that is safe; with fp32 nothing changes."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)

@@ -14,6 +14,7 @@ from diffdemo.cli.errors import UsageError
 from diffdemo.errors import RequestError
 
 PROGRAM = "python app.py"
+CONTEXT = {"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "DIFFDEMO"}
 
 
 @dataclass
@@ -35,13 +36,13 @@ class Options:
 def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Options:
     """What the flags say, from the command line; exits with one sentence where they make no sense.
 
-    A host and port that no flag names are GRADIO_SERVER_NAME and GRADIO_SERVER_PORT. A hosted Space has no flags.
+    What no flag names may be in a variable such as DIFFDEMO_DEVICE, because nobody types flags on a hosted Space; the
+    host and port are also GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(help="Open diffdemo's page.", context_settings={"help_option_names": ["-h", "--help"]})(Options)
+    app.command(help="Open diffdemo's page.", context_settings=CONTEXT)(Options)
     try:
-        given = [] if environment.get("SPACE_ID") else arguments
-        options = app(args=given, prog_name=PROGRAM, standalone_mode=False)
+        options = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         if not isinstance(options, Options):  # the code after --help
             sys.exit(options)
         options.host = options.host or environment.get("GRADIO_SERVER_NAME")

@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from diffdemo.cli.errors import print_any_name
+from diffdemo.device import use_own_cores
 from diffdemo.errors import DiffdemoError
 from diffdemo.records.tables import plain
 from diffdemo.ui.api import compare as compare_api
@@ -19,6 +20,7 @@ from diffdemo.ui.api import pictures as pictures_api
 from diffdemo.ui.api import training as training_api
 from diffdemo.ui.options import Options
 from diffdemo.ui.parts import exports, limits, nearest, preview, sources, tour, wiring
+from diffdemo.ui.runs import zero_gpu
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
@@ -109,7 +111,10 @@ def serve(chosen: Options) -> None:
     print_any_name()
     try:
         wiring.time_limit()  # a wrong one is to be said now
-        page = build(ModelZoo.open(chosen.checkpoints, chosen.device), Path(chosen.runs), chosen.data)
+        use_own_cores()
+        zoo = ModelZoo.open(chosen.checkpoints, "cpu" if zero_gpu.ON else chosen.device)
+        zero_gpu.lend([zoo[key] for key in zoo.keys])
+        page = build(zoo, Path(chosen.runs), chosen.data)
     except DiffdemoError as error:
         sys.exit(str(error))
     try:

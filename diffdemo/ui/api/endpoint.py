@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from typing import TypeVar
 
 import gradio as gr
@@ -50,8 +51,11 @@ def finish(lanes: Sequence[SamplingRun]) -> Iterator[list[dict]]:
     """Run the lanes to their end, one after the other, and report now and then."""
     shown = [(lane, shown_steps([lane])) for lane in lanes]
     steps = (lane.advance(index in indices) for lane, indices in shown for index in range(lane.total))
-    for _ in in_time(steps, "fewer steps or images"):
-        yield [lane.report() for lane in lanes]
+    with ExitStack() as stack:
+        for lane in lanes:
+            stack.enter_context(closing(lane.steps))
+        for _ in in_time(steps, "fewer steps or images"):
+            yield [lane.report() for lane in lanes]
 
 
 def in_time(parts: Iterable[Part], less: str) -> Iterator[Part]:

@@ -1,5 +1,6 @@
 """What people take away from a run on display: files, the command and the Python that repeat it, a link."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +22,22 @@ SAVE = """(file) => {
     anchor.download = file.orig_name;
     anchor.click();
 }"""
-# Only the browser knows the address that people see, behind whatever proxies. What is no setting stays in it.
-WHOLE_ADDRESS = f"""(address) => {{
-    const whole = new URL(location.href);
+SPACE = os.environ.get("SPACE_ID", "")
+# Only the browser knows the address that people see, behind whatever proxies. What is no setting stays in it. On a
+# hosted Space that is the address of a page of the hub, which has ours in a frame and its query from us.
+WHOLE_ADDRESS = f"""(address, shown = false) => {{
+    const framed = "{SPACE}" && window.parent !== window;
+    const whole = new URL(shown && framed ? "https://huggingface.co/spaces/{SPACE}" : location.href);
     for (const name of {["tab", *tour.NAMES, *IN_A_LINK, *compare_link.IN_A_LINK]}) whole.searchParams.delete(name);
     const asked = new URLSearchParams(address.slice(address.indexOf("?")));
     asked.forEach((value, name) => whole.searchParams.set(name, value));
     return whole.href;
+}}"""
+# As the hub takes it, and without what it has added itself, such as __theme.
+TELL_THE_FRAME = f"""() => {{
+    if (!"{SPACE}" || window.parent === window) return;
+    const own = [...new URLSearchParams(location.search)].filter(([name]) => !name.startsWith("__"));
+    parent.postMessage({{ queryString: `${{new URLSearchParams(own)}}` }}, "https://huggingface.co");
 }}"""
 # Each tab has an address of its own, which is in the bar while the tab is open.
 IN_THE_ADDRESS_BAR = f"""(address) => {{
@@ -35,7 +45,7 @@ IN_THE_ADDRESS_BAR = f"""(address) => {{
     const tab = whole.searchParams.get("tab") ?? "{TAB}";
     const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId ?? tab;
     if (open === tab && whole.href !== location.href) history.pushState(null, "", whole);
-    if (open === tab) return;
+    if (open === tab) return ({TELL_THE_FRAME})();
     (window.addresses ??= {{}})[tab] = whole.href;
 }}"""
 ADDRESS_OF_TAB = f"""() => requestAnimationFrame(() => {{
@@ -46,6 +56,7 @@ ADDRESS_OF_TAB = f"""() => requestAnimationFrame(() => {{
     addresses[before] = location.href;
     const plain = () => ({WHOLE_ADDRESS})(open === "{TAB}" ? "?" : `?tab=${{open}}`);
     history.replaceState(null, "", addresses[open] ?? plain());
+    ({TELL_THE_FRAME})();
 }})"""
 
 
@@ -112,5 +123,5 @@ def connect(exports: Exports, recordings: Recordings) -> None:
 def connect_link(box: gr.Textbox, going: Dependency) -> None:
     """Complete the link in `box` in the browser, and put it into the address bar when the run `going` has finished."""
     # Every run changes the text; the browser puts its own address before it.
-    box.change(None, box, box, js=WHOLE_ADDRESS, **wiring.PRIVATE)
+    box.change(None, box, box, js=f"(address) => ({WHOLE_ADDRESS})(address, true)", **wiring.PRIVATE)
     going.success(None, box, js=IN_THE_ADDRESS_BAR, **wiring.PRIVATE)

@@ -13,6 +13,7 @@ from gradio.events import Dependency
 
 from diffdemo import validate
 from diffdemo.errors import DiffdemoError
+from diffdemo.ui.runs import zero_gpu
 from diffdemo.ui.runs.stream import Stops
 
 # One run at a time: two at once on the same cores would make both slow. The queue tells visitors their place.
@@ -105,7 +106,7 @@ class FirstView:
 
     def __call__(self) -> object:
         """The result, computed or waited for if it is not there yet."""
-        with toasts(), self._lock:
+        with toasts(), self._lock, zero_gpu.here():
             if self._make:
                 self._result, self._make = self._make(), None
             return self._result
@@ -126,7 +127,7 @@ class FirstViews:
         """One more of them."""
         view = FirstView(make)
         self._waiting.append(view)
-        if at_once:
+        if at_once and not zero_gpu.ON:  # which must not fork a process that computes
             self._worker.submit(view)
         return view
 

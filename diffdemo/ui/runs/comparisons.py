@@ -13,6 +13,7 @@ from diffdemo.records.measured import Figure, measured, number
 from diffdemo.records.quality_curves import FIGURES, measured_as, measured_at
 from diffdemo.records.tables import markdown, plain
 from diffdemo.ui.components.sheet import rows_of
+from diffdemo.ui.runs import zero_gpu
 from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.zoo import ANY, ModelZoo, title
@@ -30,6 +31,7 @@ IN_SHORT = {
 ACROSS = " and "
 
 
+@zero_gpu.one_loan()
 def start(zoo: ModelZoo, sides: Sequence[Settings], linked: bool) -> list[SamplingRun]:
     """Checked runs, one for each of the sides, which share their class, first seed and number of images.
 

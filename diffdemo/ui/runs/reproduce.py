@@ -18,7 +18,7 @@ def command(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
         *("--steps", str(asked.steps), "--sampler", asked.sampler),
         *_stopped(lane, "--stop-after", str(lane.shown)),
         *("--guidance", scale, *_guided_how(lane), "--seed", str(seeds[0]), "-n", str(len(seeds))),
-        *("--device", lane.model.device.type, "--out", f"{file_name(lane)}.png"),
+        *("--device", lane.device, "--out", f"{file_name(lane)}.png"),
         *([] if is_shipped(checkpoints) else ["--checkpoints", str(checkpoints)]),
     ]
     return shell_line(words)
@@ -35,7 +35,7 @@ def python(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
     wanted = f"[{seeds[0]}]" if len(seeds) == 1 else f"range({seeds[0]}, {seeds[-1] + 1})"
     return f"""import diffdemo
 
-model = diffdemo.load({lane.model.key!r}, device={lane.model.device.type!r}{elsewhere})
+model = diffdemo.load({lane.model.key!r}, device={lane.device!r}{elsewhere})
 images = model.sample(
     {class_name!r}, steps={asked.steps}, sampler={asked.sampler!r}, guidance_scale={number(asked.guidance.scale)},
     {how}seeds={wanted}{stopped},

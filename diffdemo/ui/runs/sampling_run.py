@@ -12,6 +12,7 @@ from diffdemo.generator import Generator
 from diffdemo.process.samplers import SAMPLER_TITLES, Step
 from diffdemo.request import ANY, SamplingRequest
 from diffdemo.ui.components.viewer import pack, pack_numbers
+from diffdemo.ui.runs import zero_gpu
 from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.zoo import title
 
@@ -26,6 +27,7 @@ class SamplingRun:
         steps: the run itself.
         prefix: put before the model's title on display.
         origin: of what state the run began with, if that is on display, too: its name there.
+        device: the type of that on which it is computed.
         last: the latest step.
         seconds: time spent in steps so far, without what the page does around them.
         film: every step that was shown.
@@ -36,6 +38,7 @@ class SamplingRun:
     steps: Iterator[Step]
     prefix: str = ""
     origin: str = ""
+    device: str = "cpu"
     last: Step | None = None
     seconds: float = 0.0
     film: list[Moment] = field(default_factory=list)
@@ -57,7 +60,8 @@ class SamplingRun:
             start: (x_t, t) to start there and not with noise, as `Generator.denoise` takes it.
             watch: sees every step on its way to the page.
         """
-        return cls(model, asked, watch(model.run(asked, start)), prefix, origin)
+        device = "cuda" if zero_gpu.is_lent(model) else model.device.type
+        return cls(model, asked, watch(zero_gpu.run(model, asked, start)), prefix, origin, device)
 
     @property
     def seeds(self) -> list[int]:
@@ -143,7 +147,7 @@ class SamplingRun:
             "seeds": [str(seed) for seed in self.seeds],  # text, because JavaScript's numbers end at 2^53
             "steps": self.total,
             "size": list(self.model.image_size),
-            "device": self.model.device.type,
+            "device": self.device,
             "alpha_bar": pack_numbers(self.model.diffusion.schedule.alpha_bar),
         }
 

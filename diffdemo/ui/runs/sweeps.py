@@ -12,6 +12,7 @@ from diffdemo.figures.plots import labelled_grid, save_figure
 from diffdemo.process.guidance import number
 from diffdemo.process.samplers import SAMPLER_TITLES
 from diffdemo.ui.components.sheet import rows_of
+from diffdemo.ui.runs import zero_gpu
 from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.stream import stream
@@ -25,6 +26,7 @@ SWEEPS: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
+@zero_gpu.one_loan()
 def sweep(zoo: ModelZoo, settings: Settings, over: str) -> list[tuple[str, SamplingRun]]:
     """Checked runs of these settings, one for each value that the sweep goes over, with what is different in it.
 
