@@ -32,6 +32,16 @@ def test_the_button_is_always_on_the_screen_of_a_phone(open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("name", ["Generate", "Compare", "Forward", "Classify"])
+def test_one_sentence_stands_above_the_stage(open_page, name):
+    page = open_page()
+    page.get_by_role("tab", name=name).click()
+    lead, stage = page.locator(".lead.prose:visible"), page.locator(".stage:visible .viewer-block").first
+    stage.wait_for()
+    lead, stage = lead.bounding_box(), stage.bounding_box()
+    assert lead["y"] + lead["height"] <= stage["y"] < 450 and lead["height"] > 20
+
+
 def test_a_note_is_reached_by_the_keyboard(open_page):
     page = open_page()
     page.get_by_label("Steps", exact=True).locator("visible=true").focus()

@@ -89,6 +89,8 @@ def click(page: Page, index: int) -> None:
 def test_clicks_and_arrow_keys_show_what_lies_there_and_letters_set_the_ends(open_page, model, latent_map):
     page = open_page()
     open_latent(page)
+    lead, stage = page.locator(".lead.prose:visible").bounding_box(), page.locator(MAP).bounding_box()
+    assert lead["y"] + lead["height"] <= stage["y"]
     for index in (11, 30):
         click(page, index)
         nearest, distances = latent_map.neighbours(latent_map.latents[index], 5, leave_out=index)

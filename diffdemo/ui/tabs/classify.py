@@ -23,9 +23,10 @@ RUN_ID = "classify-run"
 AUTOENCODER = "latent_diffusion"
 FIRST_DRAWS, MOST_DRAWS, FIRST_SEED = 16, 128, "0"
 
-EXPLANATION = """The picture is hidden in noise and the network asked to find that noise, once for each class: the class
-whose condition does it best explains the picture best, though nobody trained the network to classify. Every draw is
-another noise at another level $t$, the same for all classes; more draws make the answer surer and slower."""
+LEAD = """The picture is hidden in noise and the network asked to find that noise, once for each class: the class whose
+condition does it best explains the picture best, though nobody trained the network to classify."""
+EXPLANATION = """Every draw is another noise at another level $t$, the same for all classes; more draws make the answer
+surer and slower."""
 FORMULAS = r"""
 For each class $c$, the error is the mean over draws of $t$ and $\varepsilon$ (Li et al. 2023):
 $$E_c = \frac 1D\,\bigl\lVert \varepsilon - \hat\varepsilon\bigl(\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,
@@ -93,6 +94,7 @@ def layout(zoo: ModelZoo) -> Controls:
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Classify", RUN_ID)
         with gr.Column(elem_classes="stage"):
+            gr.Markdown(LEAD, elem_classes="lead")
             view = block("scores", "How much each class explains the picture", "classify-view", parts=("waiting.js",))
         with gr.Column(elem_classes="settings"):
             source = sources.layout("classify")

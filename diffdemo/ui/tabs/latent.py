@@ -22,10 +22,11 @@ from diffdemo.ui.runs.zoo import ModelZoo
 
 RUN_ID = "latent-run"
 
-EXPLANATION = """The autoencoder squeezes a picture's 3,072 numbers into a latent of {dim}, a point in a space where
-similar pictures are neighbours; the map lays {count:,} test pictures of that space flat, and each click decodes the
-latent it hits. Latent diffusion never sees a pixel: it moves a point of pure noise through this space, step by step,
-and only what it arrives at is decoded."""
+LEAD = """Each point is a picture, squeezed into {dim} numbers: click one to see it decoded, walk from one to another,
+or watch a new sample find its way from noise to where pictures are."""
+EXPLANATION = """The autoencoder makes a latent of {dim} numbers of a picture's 3,072, a point in a space where similar
+pictures are neighbours; the map lays {count:,} test pictures of that space flat. Latent diffusion never sees a pixel:
+it moves a point of pure noise through this space, step by step, and only what it arrives at is decoded."""
 FORMULAS = r"""
 An encoder $E$ and a decoder $D$ are trained to give a picture back, and each number of the latent is standardised with
 its mean $\mu$ and deviation $\sigma$ over the training pictures; the denoiser works on that $z$ (Rombach et al. 2022):
@@ -90,6 +91,7 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
         run, stop = wiring.buttons("Draw a path", RUN_ID)
         run.interactive = stop.interactive = possible
         with gr.Column(elem_classes="stage"):
+            gr.Markdown(LEAD.format(dim=space.model.shape[0]), elem_classes="lead")
             with gr.Row(elem_classes="latent-grid"):
                 chart = block("latent_map", "Map of the latent space", "latent-map", parts=("latent_map_canvas.js",))
                 with gr.Column(elem_classes="latent-point", min_width=0):
