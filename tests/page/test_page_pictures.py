@@ -10,6 +10,7 @@ from playwright.sync_api import Page
 
 from benchmarks.browser import viewer, wait_for_run
 from diffdemo.measure.diffusion_classifier import classify
+from diffdemo.measure.explained import FILE, Explained
 from diffdemo.trajectory import Trajectory
 from diffdemo.ui.parts.sources import Examples
 
@@ -187,6 +188,26 @@ def test_an_upload_is_classified_class_by_class(open_page, zoo, tmp_path):
     shares = zoo["latent_diffusion"].class_probabilities(PICTURE[None])[0]
     shown = page.locator(f"{SCORES} .chart:last-child .share").all_inner_texts()
     assert shown == [f"{round(100 * float(share))} %" for share in shares]
+
+
+def test_what_no_class_explains_is_none_of_these(open_page, zoo, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "mine.png")
+    model = zoo["attention_unet"]
+    page = open_page()
+    open_classify(page)
+    page.get_by_role("radio", name="Attention UNet").locator("visible=true").check()
+    upload(page, str(tmp_path / "mine.png"))
+    page.wait_for_selector(f"{SCORES}[data-state=waiting]")
+    page.get_by_label("number input for Noise draws").locator("visible=true").fill("2")
+    for bound, answer in ((0.0, "none of these"), (9.0, classify(model, PICTURE[None], 2, 0).best[0])):
+        real = Explained([bound], 0.99, 100, "the test's pictures", 0, model.info.weights)
+        real.save(zoo.folder / "attention_unet")
+        before = page.get_attribute(SCORES, "data-run")
+        page.get_by_role("button", name="Classify", exact=True).click()
+        page.wait_for_selector(f"{SCORES}[data-state=done]:not([data-run='{before}'])")
+        assert page.inner_text(f"{SCORES} .verdict b") == answer
+        assert ("worse than 99 % of 100 real test pictures" in page.inner_text(SCORES)) == (bound == 0)
+    (zoo.folder / "attention_unet" / FILE).unlink()
 
 
 def test_bad_pictures_get_one_sentence_and_nothing_is_lost(open_page, tmp_path):

@@ -1,6 +1,7 @@
 // How much each class explains a picture. A message is {run, state, title, detail, picture, size, total, classes}, with
-// {draws, evaluations, seconds, probabilities, errors, margins} from the first draw on: errors are above the smallest one, margins
-// their standard errors or null. `autoencoder` is {title, classes, probabilities} or null. {stopped: true} ends a run early.
+// {draws, evaluations, seconds, probabilities, errors, margins, none} from the first draw on: errors are above the smallest one,
+// margins their standard errors or null, and `none` says why the answer is none of the classes, or is empty. `autoencoder` is
+// {title, classes, probabilities} or null. {stopped: true} ends a run early.
 
 const root = element.querySelector(".scores");
 const STATES = {
@@ -15,13 +16,14 @@ const canvas = make("canvas", "subject");
 canvas.setAttribute("role", "img");
 canvas.setAttribute("aria-label", "The picture that is classified, as 32 x 32 pixels");
 const verdict = make("p", "verdict");
+const none = make("p", "none");
 const progress = make("div", "draws");
 const bar = make("div", "draws-bar");
 progress.append(bar);
 const status = make("div", "status", "A finished classification appears here in a moment.");
 status.setAttribute("role", "status");
 const side = make("div", "side-column");
-side.append(canvas, verdict, progress, status);
+side.append(canvas, verdict, none, progress, status);
 const charts = make("div", "charts");
 root.append(side, charts);
 
@@ -92,7 +94,9 @@ function show(message) {
     const other = message.autoencoder;
     if (other) sections.push(chart(other.title, other.detail, other.classes, other.probabilities));
     charts.replaceChildren(...sections);
-    verdict.replaceChildren(make("b", "", classes[best]), ` ${percent(probabilities[best])}`);
+    if (message.none) verdict.replaceChildren(make("b", "", "none of these"));
+    else verdict.replaceChildren(make("b", "", classes[best]), ` ${percent(probabilities[best])}`);
+    none.textContent = message.none && `${message.none} Among these, ${classes[best]} does least badly.`;
     bar.style.width = `${(100 * draws) / total}%`;
     root.dataset.draws = String(draws);
     status.textContent =
@@ -101,6 +105,7 @@ function show(message) {
   } else {
     charts.replaceChildren();
     verdict.replaceChildren();
+    none.replaceChildren();
     bar.style.width = "0";
     delete root.dataset.draws;
     status.textContent = "Press Classify.";

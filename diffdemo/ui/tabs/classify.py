@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 
 from diffdemo.generator import Generator
+from diffdemo.measure import explained
 from diffdemo.measure.diffusion_classifier import DRAWS, Scores, refine
 from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import pack
@@ -26,7 +27,8 @@ FIRST_DRAWS, MOST_DRAWS, FIRST_SEED = 16, 128, "0"
 LEAD = """The picture is hidden in noise and the network asked to find that noise, once for each class: the class whose
 condition does it best explains the picture best, though nobody trained the network to classify."""
 EXPLANATION = """Every draw is another noise at another level $t$, the same for all classes; more draws make the answer
-surer and slower."""
+surer and slower. Where even the best class does worse than on real pictures, the answer is "none of these": that finds
+noise and other patterns out, but not a photograph of something else."""
 FORMULAS = r"""
 For each class $c$, the error is the mean over draws of $t$ and $\varepsilon$ (Li et al. 2023):
 $$E_c = \frac 1D\,\bigl\lVert \varepsilon - \hat\varepsilon\bigl(\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,
@@ -149,6 +151,7 @@ def stream(
         "total": total,
         "autoencoder": autoencoder(zoo, picture),
     }
+    real = explained.load(zoo.folder / model.key, model.info)
     began, sent = time.perf_counter(), -SECONDS_BETWEEN_MESSAGES
     with closing(scores):
         for score in scores:
@@ -158,7 +161,8 @@ def stream(
             state = "stopped" if halted() else "late" if late else "running" if score.draws < total else "done"
             if state != "running" or seconds - sent >= SECONDS_BETWEEN_MESSAGES:
                 sent = seconds
-                yield {**message, **_shown(score), "seconds": seconds, "state": state}
+                none = real.words if real and real.none_of(score)[0] else ""
+                yield {**message, **_shown(score), "none": none, "seconds": seconds, "state": state}
             if state in ("stopped", "late"):
                 return
 
