@@ -51,7 +51,9 @@ class Generator:
         if self.device.type != "mps":
             self.network = self.network.to(memory_format=torch.channels_last)
         self.compiled = compile
-        self._denoiser = compile_network(self.network, self.device, dynamic=False) if compile else self.network
+        self._denoiser = (
+            compile_network(self.network, self.device, recorded=True, dynamic=False) if compile else self.network
+        )
         self.diffusion = info.build_diffusion().to(self.device)
         self.guide: Generator | None = None
 

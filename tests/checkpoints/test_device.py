@@ -1,10 +1,21 @@
 """Choosing a device, also on machines that have what this one does not."""
 
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 from sentences import refused
 
-from diffdemo.device import choose_device, choose_precision, compile_network, hardware_name, relative_time, warn_if_slow
+from diffdemo.device import (
+    Recorded,
+    choose_device,
+    choose_precision,
+    compile_network,
+    hardware_name,
+    relative_time,
+    warn_if_slow,
+)
 from diffdemo.errors import RequestError
 
 
@@ -86,6 +97,36 @@ def test_measuring_leaves_threads_and_randomness_as_they_were():
 
 def test_hardware_name_says_how_many_threads():
     assert f"{torch.get_num_threads()} CPU thread" in hardware_name(torch.device("cpu"))
+
+
+def test_a_computation_is_recorded_once_and_then_replayed(monkeypatch):
+    """A stand-in for CUDA, whose graph computes when it is replayed and not while it is recorded."""
+    happened, recording = [], []
+
+    class Graph:
+        def register_generator_state(self, random):
+            happened.append(("generator", random))
+
+        def replay(self):
+            happened.append("replayed")
+
+    @contextmanager
+    def record(graph, stream):
+        recording.append(graph)
+        yield
+        recording.clear()
+
+    stream = SimpleNamespace(wait_stream=lambda other: None, device=None)
+    for name, value in {"Stream": stream, "current_stream": stream}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    random = torch.Generator()
+    compute = Recorded(lambda: happened.append("recorded" if recording else "computed"), random)
+    for _ in range(6):
+        compute()
+    assert happened == ["computed"] * 3 + [("generator", random), "recorded"] + ["replayed"] * 3
 
 
 def test_compiling_without_a_compiler_is_a_sentence(monkeypatch, tmp_path):

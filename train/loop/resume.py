@@ -19,7 +19,7 @@ from train.loop.distributed import is_first
 FORMAT = 2
 # Everything else decides what the run computes; changing it half-way would make a run that no command describes.
 CHANGEABLE = {"images", "epochs", "max_minutes", "lr", "precision", "patience", "save_minutes", "device", "threads"}
-CHANGEABLE |= {"resume", "out", "data", "compile", "sample_every_images", "draw_epochs"}
+CHANGEABLE |= {"resume", "out", "data", "compile", "cuda_graph", "sample_every_images", "draw_epochs"}
 NO_MATTER = {"resume", "data"}  # its pictures are the same, wherever they lie
 CHANGEABLE |= {"snapshot_every_images", "guidance_scale", "spacing"}
 

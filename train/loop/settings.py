@@ -32,6 +32,9 @@ class Settings:
     )
     precision: str = flag("auto", "auto, fp32, bf16 or fp16; auto is what the hardware is fast at.")
     compile: bool = flag(False, "Compile the network: faster, after a minute of compiling.")
+    cuda_graph: bool = flag(
+        False, "Record each step whole on a GPU and replay it: faster where the CPU launches slowly."
+    )
     seed: int = flag(0, "Of everything random in the run.")
     patience: int = flag(0, "Stop after so many epochs without a better validation loss; 0 is never.")
     save_minutes: float = flag(2.0, "Minutes between two saves of the run.")

@@ -5,7 +5,9 @@ is no part of it (see `train.loop.randomness`).
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,9 +17,58 @@ from diffdemo.checkpoint import save_tensors
 from diffdemo.errors import TrainingError
 from diffdemo.records.files import STATE
 
+if TYPE_CHECKING:
+    from train.loop.trainer import Trainer
+
+# Numbers of a trainer that go on counting.
+COUNTERS = ("step", "images_seen", "seconds", "waiting", "best_val_loss")
+
+
+def state_of(trainer: "Trainer") -> dict:
+    """Everything that decides how the run goes on: groups of tensors by name, and what JSON can hold."""
+    return {name: getattr(trainer, name) for name in COUNTERS} | {
+        "network": trainer.task.network.state_dict(),
+        "averaged": trainer.averaged.state_dict(),
+        "slow": trainer.slow.state_dict() if trainer.slow else {},
+        "optimizer": optimizer_tensors(trainer.optimizer),
+        "loop": trainer.meter.tensors,
+        "scaler": trainer.scaler.state_dict(),
+        "rows": [asdict(row) for row in trainer.meter.rows],
+        "processes": trainer.group.size,
+        "measured": {trainer.device.type: trainer.precision} if trainer.settings.precision == "auto" else {},
+    }
+
+
+def restore(trainer: "Trainer", state: dict) -> None:
+    """Go on from what `state_of` gave.
+
+    Raises:
+        TrainingError: it is of another network or number of processes.
+    """
+    folder, processes = trainer.settings.out, state.get("processes", 1)
+    if processes != trainer.group.size:
+        how = f"with torchrun --nproc-per-node={processes}" if processes > 1 else "without torchrun"
+        raise TrainingError(
+            f"{folder} holds a run of {processes} processes, which decide its batches, and this is "
+            f"{trainer.group.size}; resume it {how}."
+        )
+    try:
+        trainer.task.network.load_state_dict(state["network"])
+        trainer.averaged.load_state_dict(state["averaged"])
+        if trainer.slow:
+            trainer.slow.load_state_dict(state["slow"])
+        restore_optimizer(trainer.optimizer, state.get("optimizer", {}))
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise TrainingError(f"{folder} holds a run of another network; resume with its flags.") from error
+    trainer.meter.restore(state["loop"], state["rows"])
+    if state["scaler"]:  # of a run in fp16; any other begins with a fresh one
+        trainer.scaler.load_state_dict(state["scaler"])
+    for name in COUNTERS:
+        setattr(trainer, name, state[name])
+
 
 def save_state(folder: Path, state: dict) -> None:
-    """Write a `state_dict`: named groups of tensors, and what JSON can hold. CheckpointError if there is no room."""
+    """Write what `state_of` gave; CheckpointError if there is no room."""
     groups = {name: part for name, part in state.items() if isinstance(part, dict) and _has_tensors(part)}
     facts = {name: part for name, part in state.items() if name not in groups}
     tensors = {f"{group}/{name}": tensor for group, members in groups.items() for name, tensor in members.items()}

@@ -7,30 +7,34 @@ several (see `train.loop.distributed`).
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 
 import torch
-from torch import Tensor
 
 from diffdemo.data import Dataset
-from diffdemo.device import PRECISIONS, autocast, choose_precision, compile_network, hardware_name, peak_memory
+from diffdemo.device import (
+    PRECISIONS,
+    Recorded,
+    autocast,
+    choose_precision,
+    compile_network,
+    hardware_name,
+    peak_memory,
+)
 from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
 from diffdemo.records.files import HISTORY, LAST, SNAPSHOTS, at_epoch, at_images
-from train.loop.averages import MovingAverage
+from train.loop.averages import MovingAverage, flatten
 from train.loop.distributed import ALONE, Group
 from train.loop.heldout import HeldOut
 from train.loop.history import Meter, write_history
 from train.loop.interrupt import interruptible
 from train.loop.progress import Progress
-from train.loop.randomness import DataOrder, derive_seed, generator
+from train.loop.randomness import DataOrder, derive_seed
 from train.loop.settings import Settings
-from train.loop.state import load_state, optimizer_tensors, restore_optimizer, save_state
+from train.loop.state import load_state, restore, save_state, state_of
 from train.loop.task import Task
 
 STEPS_PER_ROW = 50
 STEPS_PER_CHECK = 10
-# Numbers of a trainer that go on counting.
-COUNTERS = ("step", "images_seen", "seconds", "waiting", "best_val_loss")
 
 
 class Trainer:
@@ -62,6 +66,8 @@ class Trainer:
         group: Group = ALONE,
     ):
         self.task, self.settings, self.device, self.group = task, settings, device, group
+        if settings.cuda_graph and (device.type != "cuda" or group.size > 1):
+            raise TrainingError("--cuda-graph records the steps of one process on a CUDA device; leave it out here.")
         state = load_state(settings.out) if resume else {}
         # What a CPU was measured to be fast at stays, and is the same in all processes: other bits come of another.
         before = state.get("measured", {}).get(device.type, "auto")
@@ -77,12 +83,19 @@ class Trainer:
         if device.type != "mps":
             task.network.to(memory_format=torch.channels_last)
         group.share(task.network.state_dict().values())
-        self.averaged = MovingAverage(task.network, settings.ema_decay)
-        self.slow = MovingAverage(task.network, settings.slow_ema_decay) if settings.slow_ema_decay else None
+        weights, slow_decay = flatten(task.network), settings.slow_ema_decay
+        self.averaged = MovingAverage(task.network, weights, settings.ema_decay)
+        self.slow = MovingAverage(task.network, weights, slow_decay) if slow_decay else None
+        self.averages = list(filter(None, (self.averaged, self.slow)))
         self.shipped, self.average_losses = self.averaged, {}
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, settings.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
+            self.parameters,
+            torch.tensor(settings.lr, device=device),
+            betas=(0.9, 0.99),
+            weight_decay=settings.weight_decay,
+            fused=True,
+            capturable=device.type == "cuda",
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.network = compile_network(task.network, device) if settings.compile else task.network
@@ -90,49 +103,12 @@ class Trainer:
         self.step, self.images_seen, self.seconds, self.waiting = 0, 0, 0.0, 0
         self.best_val_loss = float("inf")
         self.meter = Meter(device)
+        # All that a step is given lies where it lay before, so that it can be recorded.
+        self._index = torch.zeros(settings.accumulate, settings.batch_size, dtype=torch.long, device=device)
+        self._random = torch.Generator(device)
+        self._compute = Recorded(self._step, self._random) if settings.cuda_graph else self._step
         if resume:
-            self.load_state_dict(state)
-
-    def state_dict(self) -> dict:
-        """Everything that decides how the run goes on: groups of tensors by name, and what JSON can hold."""
-        return {name: getattr(self, name) for name in COUNTERS} | {
-            "network": self.task.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "slow": self.slow.state_dict() if self.slow else {},
-            "optimizer": optimizer_tensors(self.optimizer),
-            "loop": self.meter.tensors,
-            "scaler": self.scaler.state_dict(),
-            "rows": [asdict(row) for row in self.meter.rows],
-            "processes": self.group.size,
-            "measured": {self.device.type: self.precision} if self.settings.precision == "auto" else {},
-        }
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on from what `state_dict` gave.
-
-        Raises:
-            TrainingError: it is of another network or number of processes.
-        """
-        folder, processes = self.settings.out, state.get("processes", 1)
-        if processes != self.group.size:
-            how = f"with torchrun --nproc-per-node={processes}" if processes > 1 else "without torchrun"
-            raise TrainingError(
-                f"{folder} holds a run of {processes} processes, which decide its batches, and this is "
-                f"{self.group.size}; resume it {how}."
-            )
-        try:
-            self.task.network.load_state_dict(state["network"])
-            self.averaged.load_state_dict(state["averaged"])
-            if self.slow:
-                self.slow.load_state_dict(state["slow"])
-            restore_optimizer(self.optimizer, state.get("optimizer", {}))
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise TrainingError(f"{folder} holds a run of another network; resume with its flags.") from error
-        self.meter.restore(state["loop"], state["rows"])
-        if state["scaler"]:  # of a run in fp16; any other begins with a fresh one
-            self.scaler.load_state_dict(state["scaler"])
-        for name in COUNTERS:
-            setattr(self, name, state[name])
+            restore(self, state)
 
     def run(self) -> None:
         """Train to the end of the budget; an interruption saves the run first.
@@ -184,40 +160,43 @@ class Trainer:
         """One optimizer step on the next pictures."""
         settings, own = self.settings, self.group.seed_parts
         torch.manual_seed(derive_seed(settings.seed, "dropout", self.step, *own))
-        lr = self._learning_rate()
+        self._random.manual_seed(derive_seed(settings.seed, "step", self.step, *own))
         for parameters in self.optimizer.param_groups:
-            parameters["lr"] = lr
-        random = generator(self.device, settings.seed, "step", self.step, *own)
+            parameters["lr"].fill_(self._learning_rate())
+        for average in self.averages:
+            average.count()
+        for batch in self._index:
+            first = self.images_seen + settings.batch_size * self.group.rank
+            batch.copy_(self.order.indices(first, settings.batch_size), non_blocking=True)
+            self.images_seen += settings.batch_size * self.group.size
         self.task.network.train()
+        self._compute()
+        self.step += 1
+        self.seconds = time.monotonic() - self._started
+
+    def _step(self) -> None:
+        """What a step computes, of the pictures in `_index`: all of it on the device, and nobody waits for a number."""
         total = torch.zeros((), device=self.device)
-        for _ in range(settings.accumulate):
-            images, labels = self._batch(random)
+        for index in self._index:
+            images = self.task.prepare(self.images[index], self._random, True)
             with autocast(self.device, self.precision):
-                loss = self.task.loss(self.network, images, labels, random, True) / settings.accumulate
+                loss = self.task.loss(self.network, images, self.labels[index], self._random, True)
+                loss = loss / self.settings.accumulate
             self.scaler.scale(loss).backward()
             total += loss.detach()
-            self.images_seen += settings.batch_size * self.group.size
         # Before it is known whether they are finite: what one process skips, all skip.
         self.group.average([total, *(p.grad for p in self.parameters if p.grad is not None)])
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm, foreach=True)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm, foreach=True)
         bad = (~(total.isfinite() & norm.isfinite())).float()
         # The fused optimizer leaves everything as it was where this is 1, without anyone waiting for the answer.
         self.optimizer.found_inf = bad
         self.optimizer.step()
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        for averaged in filter(None, (self.averaged, self.slow)):
-            averaged.update_parameters(self.task.network)
+        for average in self.averages:
+            average.update()
         self.meter.add(total, norm, bad)
-        self.step += 1
-        self.seconds = time.monotonic() - self._started
-
-    def _batch(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The next pictures of this process, as the task wants them, and their labels (N,)."""
-        count = self.settings.batch_size
-        index = self.order.indices(self.images_seen + count * self.group.rank, count).to(self.device, non_blocking=True)
-        return self.task.prepare(self.images[index], random, True), self.labels[index]
 
     def _learning_rate(self) -> float:
         return self.settings.learning_rate(self.images_seen, self.seconds, self.group.size)
@@ -274,8 +253,7 @@ class Trainer:
 
     def _choose_average(self) -> float:
         """Of two moving averages, ship the one with the lower loss on held-out pictures; that loss."""
-        averages = filter(None, (self.averaged, self.slow))
-        losses = {averaged: self.held_out.loss(averaged.module) for averaged in averages}
+        losses = {averaged: self.held_out.loss(averaged.module) for averaged in self.averages}
         self.shipped = min(losses, key=losses.get)
         if self.slow:
             self.average_losses = {f"{averaged.decay:g}": round(loss, 6) for averaged, loss in losses.items()}
@@ -291,7 +269,7 @@ class Trainer:
             return
         settings = self.settings
         write_history(settings.out / HISTORY, self.meter.rows)
-        save_state(settings.out, self.state_dict())
+        save_state(settings.out, state_of(self))
         self.task.save_checkpoint(settings.out, self.shipped.module.state_dict(), self._training())
         self._saved = time.monotonic()
 

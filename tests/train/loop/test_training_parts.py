@@ -13,7 +13,7 @@ from sentences import refused
 from torch import nn
 
 from diffdemo.errors import TrainingError
-from train.loop.averages import MovingAverage
+from train.loop.averages import MovingAverage, flatten
 from train.loop.randomness import DataOrder, derive_seed
 from train.loop.resume import locked
 from train.loop.settings import Settings
@@ -109,14 +109,32 @@ def test_settings_out_of_range_are_refused_by_the_name_of_their_flag(name, value
 def test_moving_average_follows_its_formula():
     network, plain = nn.Linear(1, 1, bias=False), 0.0
     nn.init.zeros_(network.weight)
-    averaged = MovingAverage(network, 0.9)
-    averaged.update_parameters(network)  # the first is a copy
-    for count in range(1, 200):
+    averaged = MovingAverage(network, flatten(network), 0.9)
+    for count in range(200):
         network.weight.data += 1
-        averaged.update_parameters(network)
+        averaged.count()
+        averaged.update()
+        if not count:  # the first is a copy
+            plain = network.weight.item()
+            continue
         decay = min(0.9, (1 + count) / (10 + count))
         plain = decay * plain + (1 - decay) * network.weight.item()
     assert averaged.module.weight.item() == pytest.approx(plain, rel=1e-5)
+
+
+def test_flat_weights_are_the_network_s_in_its_own_layout():
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.GroupNorm(1, 5), nn.Conv2d(5, 2, 1))
+    network.to(memory_format=torch.channels_last)
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    strides = [weight.stride() for weight in network.parameters()]
+    flat = flatten(network)
+    assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
+    assert [weight.stride() for weight in network.parameters()] == strides
+    assert all(weight.data_ptr() % 64 == 0 for weight in network.parameters())
+    flat += 1
+    assert all(torch.equal(weight, before[name] + 1) for name, weight in network.named_parameters())
+    network(torch.ones(1, 3, 8, 8)).sum().backward()
+    assert all(weight.grad.shape == weight.shape for weight in network.parameters())
 
 
 def test_arithmetic_of_a_network_is_counted_forward_and_backward():
