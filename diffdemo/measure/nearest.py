@@ -1,7 +1,7 @@
 """The training pictures that a picture is most like, and how near real pictures come to theirs: is it a copy?"""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,12 @@ MOST = 50
 SAMPLED = 1000  # test pictures whose distances say what is usual
 CHUNK = 100
 LOW = 0.05
+SAYS = {
+    "copy": "is a copy",
+    "near": "is nearer to a training picture than 19 of 20 real ones are: it may be a copy, or only plainer than they "
+    "are; look at both",
+    "apart": "is no nearer to a training picture than real ones are, so nothing here says it is a copy",
+}
 COPY = 0.01  # of the usual distance; a copy is at 0, and storing features as float32 rounds
 
 
@@ -63,20 +69,28 @@ class Usual:
     median: float
     low: float
 
+    def says(self, distance: float) -> str:
+        """What the distance of a picture to its nearest training picture says of it: a key of SAYS."""
+        return "copy" if distance <= COPY * self.median else "near" if distance < self.low else "apart"
+
     def judge(self, distance: float) -> str:
         """What the distance of a picture to its nearest training picture says, as two sentences."""
-        real = (
+        return (
             f"Of {self.n:,} real test pictures half are nearer to a training picture than {self.median:.3g}, and one "
-            f"in twenty is nearer than {self.low:.3g}."
+            f"in twenty is nearer than {self.low:.3g}. This picture, at {distance:.3g}, {SAYS[self.says(distance)]}."
         )
-        if distance <= COPY * self.median:
-            return f"{real} This picture is at {distance:.3g}: it is a copy."
-        if distance < self.low:
-            return (
-                f"{real} This picture, at {distance:.3g}, is nearer than those: it may be a copy, or only plainer than "
-                "real pictures are; look at both."
-            )
-        return f"{real} This picture, at {distance:.3g}, is no nearer than they are, so nothing here says it is a copy."
+
+
+def together(said: Mapping[str, str]) -> str:
+    """One sentence of what several comparisons, by their names, say of a picture (keys of SAYS)."""
+    by: dict[str, list[str]] = {}
+    for name, says in said.items():
+        by.setdefault(says, []).append(name)
+    if len(by) == 1:
+        (says,) = by
+        return f"By its {' and its '.join(said)}{' alike' * (len(said) > 1)}, this picture {SAYS[says]}."
+    parts = [f"by its {' and its '.join(names)} it {SAYS[says]}" for says, names in by.items()]
+    return f"The comparisons differ, so look at both: {', but '.join(parts)}."
 
 
 class TrainingPictures:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from diffdemo.__main__ import main
 from diffdemo.data import load_dataset, make_toy_dataset
-from diffdemo.measure.nearest import TrainingPictures, Usual
+from diffdemo.measure.nearest import TrainingPictures, Usual, together
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,21 @@ def test_what_is_usual_is_how_near_the_test_pictures_come(toy, monkeypatch):
 
 @pytest.mark.parametrize(
     "distance, words",
-    [(0, "is a copy"), (0.9, "may be a copy"), (1.1, "is no nearer than they are"), (9, "is no nearer than they are")],
+    [(0, "is a copy"), (0.9, "may be a copy"), (1.1, "is no nearer"), (9, "is no nearer")],
 )
 def test_a_distance_is_judged_by_those_of_test_pictures(distance, words):
     assert words in Usual(1000, 2.0, 1.0).judge(distance)
+
+
+def test_comparisons_that_agree_say_so_in_one_sentence_and_others_each():
+    agreed = together({"features": "apart", "pixels": "apart"})
+    assert (
+        agreed.startswith("By its features and its pixels alike, this picture is no nearer")
+        and agreed[:-1].count(".") == 0
+    )
+    differ = together({"features": "copy", "pixels": "apart"})
+    assert "by its features it is a copy, but by its pixels it is no nearer" in differ
+    assert together({"pixels": "near"}).startswith("By its pixels, this picture is nearer")
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,16 @@ def test_the_chosen_picture_is_shown_with_its_nearest_training_pictures(open_pag
     page.get_by_role("button", name="Find the nearest training pictures").click()
     made = zoo["attention_unet"].sample("horse", steps=3, seeds=[3, 4], guidance_scale=2.0)
     classifier = load_classifier(zoo.folder / "classifier", "cpu")
-    for place, training in enumerate([TrainingPictures(toy), TrainingPictures(toy, classifier)]):
-        page.wait_for_selector(f"{VIEW}[data-of$='/{place}'][data-words*='Of 20 real']")
+    for place, training in enumerate([TrainingPictures(toy, classifier), TrainingPictures(toy)]):
+        page.wait_for_selector(
+            f"{VIEW}[data-of$='/{place}'][data-words*='comparisons'],{VIEW}[data-of$='/{place}'][data-words*='alike']"
+        )
         found = training.nearest(made[place], 5)
         assert np.array_equal(shown(page, ".chosen"), made[[place]])
         assert np.array_equal(shown(page, ".found"), found.pictures)
         assert page.inner_text(f"{VIEW} .judged").endswith(training.usual.judge(found.distances[0]))
         if place == 0:
-            page.get_by_role("radio", name="The classifier's features").check()
+            page.get_by_role("radio", name="Pixels").check()
             page.get_by_role("button", name="Look at seed 4").click()
     run(page)
     page.wait_for_selector(f"{VIEW}[data-of='']", state="attached")  # they were of another run's pictures
@@ -102,15 +104,16 @@ def test_the_endpoint_finds_a_copy_and_says_so(address, zoo, toy, tmp_path):
     pictures, known = client.predict(handle_file(tmp_path / "copy.png"), "features", 2, api_name="/nearest")
     assert np.array_equal(np.array(Image.open(pictures[0]["image"])), train.images[17])
     assert known["neighbours"][0]["index"] == 17 and len(known["neighbours"]) == len(pictures) == 2
-    assert known["words"].endswith("it is a copy.") and 0 < known["test_low"] < known["test_median"]
+    assert known["words"].endswith("is a copy.") and 0 < known["test_low"] < known["test_median"]
     assert "toy shapes train" in known["source"]
     with pytest.raises(AppError, match="choose one of: features, pixels"):
         client.predict(handle_file(tmp_path / "copy.png"), "colour", api_name="/nearest")
 
 
-def test_without_a_data_set_there_is_nothing_to_open(zoo, toy, tmp_path):
+def test_without_a_data_set_the_page_says_what_this_needs(zoo, toy, tmp_path):
     with gr.Blocks() as page:
         assert nearest.layout(nearest.Search(zoo, tmp_path)) is None
-    assert page.config["components"] == []
+    (words,) = [part["props"]["value"] for part in page.config["components"] if part["type"] == "markdown"]
+    assert words.startswith("A model that copies") and "The training pictures are needed" in words
     shutil.copytree(zoo.folder / "attention_unet", tmp_path / "attention_unet")
     assert nearest.Search(open_shelf(tmp_path), toy).possible == ["pixels"]

@@ -12,7 +12,8 @@ from diffdemo import validate
 from diffdemo.errors import DataError
 from diffdemo.measure.classifier import KEY as CLASSIFIER
 from diffdemo.measure.classifier import load_classifier
-from diffdemo.measure.nearest import MEASURES, Neighbours, TrainingPictures
+from diffdemo.measure.nearest import MEASURES, Neighbours, TrainingPictures, together
+from diffdemo.records.tables import plain
 from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import pack
 from diffdemo.ui.parts import wiring
@@ -24,8 +25,9 @@ SHOWN = 5
 QUEUE = {"concurrency_id": "neighbours", "concurrency_limit": 1}
 NAMES = {"pixels": "Pixels", "features": "The classifier's features"}
 EXPLANATION = """A model that copies shows it here: a picture's nearest training picture is then nearer than any real
-picture's. Pixels are compared in seconds but miss a copy that is shifted; the classifier's features see what is in a
-picture. The first search by either takes minutes, in which it measures how near real pictures come."""
+picture's. The classifier's features see what is in a picture; pixels miss a copy that is shifted. The first search
+takes minutes, in which every training picture is looked at, once and for all."""
+NEEDED = "A model that copies would show it here, beside the training pictures that each picture is nearest to. "
 
 
 class Search:
@@ -42,12 +44,9 @@ class Search:
 
     @property
     def possible(self) -> list[str]:
-        """What can be compared, "pixels" first; nothing where there are no training pictures."""
-        try:
-            self._by_pixels  # noqa: B018
-        except DataError:
-            return []
-        return ["pixels", *(["features"] if self._classifier.is_dir() else [])]
+        """What can be compared, the better first. Raises DataError where there are no training pictures."""
+        self._by_pixels  # noqa: B018
+        return [*(["features"] if self._classifier.is_dir() else []), "pixels"]
 
     def among(self, by: object) -> TrainingPictures:
         """The training pictures, to be compared by "pixels" or "features".
@@ -57,6 +56,14 @@ class Search:
             CheckpointError: there is no classifier, or a damaged one.
         """
         return self._by_features if validate.choice("comparison", by, list(MEASURES)) == "features" else self._by_pixels
+
+    def judge(self, picture: np.ndarray) -> str:
+        """What all comparisons together say of a picture (32, 32, 3) uint8."""
+        said = {}
+        for name in self.possible:
+            training = self.among(name)
+            said[name] = training.usual.says(training.nearest(picture, 1).distances[0])
+        return together(said)
 
     @cached_property
     def _by_pixels(self) -> TrainingPictures:
@@ -78,10 +85,13 @@ class Controls:
 
 
 def layout(search: Search) -> Controls | None:
-    """An accordion, where there is a data set to search."""
-    if not (possible := search.possible):
-        return None
+    """An accordion, which says what it needs where there is no data set to search."""
     with gr.Accordion("Is it copying?", open=False):
+        try:
+            possible = search.possible
+        except DataError as error:
+            gr.Markdown(NEEDED + plain(str(error)))
+            return None
         by = gr.Radio([(NAMES[name], name) for name in possible], value=possible[0], label="Compare")
         look = gr.Button("Find the nearest training pictures", size="sm")
         words = gr.Markdown(EXPLANATION, elem_classes="about queue-place absent")
@@ -115,7 +125,8 @@ def connect(controls: Controls, run: gr.State, search: Search, recordings: Recor
             found = training.nearest(pictures[place], SHOWN)
             known = name, place, pictures, [f"seed {seed}" for seed in lane.seeds], found
             yield message(*known, f"{MEASURES[by]}. How near real pictures come is being measured …")
-            yield message(*known, f"{MEASURES[by]}. {training.usual.judge(found.distances[0])}")
+            details = f"{MEASURES[by]}. {training.usual.judge(found.distances[0])}"
+            yield message(*known, f"{search.judge(pictures[place])} {details}")
 
     def first(name, by, progress=gr.Progress(track_tqdm=True)) -> Iterator[dict]:  # noqa: B008
         yield from neighbours(name, by, 0)
