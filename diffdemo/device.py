@@ -6,7 +6,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -132,12 +132,12 @@ class Recorded:
 
     Args:
         compute: takes and returns nothing, works on tensors that stay where they are, and looks at no number.
-        random: what it draws from besides PyTorch's default generator; whoever calls may seed both before each call.
+        randoms: what it draws from besides PyTorch's default generator; whoever calls may seed all before each call.
     """
 
-    def __init__(self, compute: Callable[[], None], random: torch.Generator):
-        self._compute, self._random, self._calls, self._graph = compute, random, 0, None
-        self._stream = torch.cuda.Stream(random.device)
+    def __init__(self, compute: Callable[[], None], randoms: Sequence[torch.Generator]):
+        self._compute, self._randoms, self._calls, self._graph = compute, randoms, 0, None
+        self._stream = torch.cuda.Stream(randoms[0].device)
 
     def __call__(self) -> None:
         """Compute once."""
@@ -154,7 +154,8 @@ class Recorded:
 
     def _record(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self._random)
+        for random in self._randoms:
+            graph.register_generator_state(random)
         with torch.cuda.graph(graph, stream=self._stream):
             self._compute()
         return graph

@@ -123,7 +123,7 @@ def test_a_computation_is_recorded_once_and_then_replayed(monkeypatch):
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", record)
     random = torch.Generator()
-    compute = Recorded(lambda: happened.append("recorded" if recording else "computed"), random)
+    compute = Recorded(lambda: happened.append("recorded" if recording else "computed"), [random])
     for _ in range(6):
         compute()
     assert happened == ["computed"] * 3 + [("generator", random), "recorded"] + ["replayed"] * 3

@@ -25,7 +25,7 @@ SPOILED_STEP, STEPS = 5, 40
 
 
 class MirrorTask(Task):
-    """Learn to mirror pictures: a loss that depends on them alone, so that other noise makes no difference.
+    """Learn to mirror pictures out of some noise.
 
     Args:
         spoil: whether the loss of the k-th call in training is to be NaN.
@@ -40,13 +40,15 @@ class MirrorTask(Task):
         self.spoil, self.labels, self.noise = spoil, [], []
 
     def prepare(self, examples, random, train):
-        return super().prepare(examples, random, False)
+        pictures = super().prepare(examples, random, False)
+        self.drawn = torch.randn(pictures.shape, generator=random)
+        return pictures + 0.3 * self.drawn
 
     def loss(self, network, batch, labels, random, train):
         loss = (network(batch) - batch.flip(3)).square().mean()
         if train:
             self.labels.append(labels.tolist())
-            self.noise.append(float(torch.rand((), generator=random)))
+            self.noise.append(float(self.drawn.flatten()[0]))
             if self.spoil(len(self.labels)):
                 loss = loss * float("nan")
         return loss

@@ -105,8 +105,8 @@ class Trainer:
         self.meter = Meter(device)
         # All that a step is given lies where it lay before, so that it can be recorded.
         self._index = torch.zeros(settings.accumulate, settings.batch_size, dtype=torch.long, device=device)
-        self._random = torch.Generator(device)
-        self._compute = Recorded(self._step, self._random) if settings.cuda_graph else self._step
+        self._randoms = [torch.Generator(device) for _ in self._index]
+        self._compute = Recorded(self._step, self._randoms) if settings.cuda_graph else self._step
         if resume:
             restore(self, state)
 
@@ -158,17 +158,19 @@ class Trainer:
 
     def train_step(self) -> None:
         """One optimizer step on the next pictures."""
-        settings, own = self.settings, self.group.seed_parts
-        torch.manual_seed(derive_seed(settings.seed, "dropout", self.step, *own))
-        self._random.manual_seed(derive_seed(settings.seed, "step", self.step, *own))
+        settings, group = self.settings, self.group
+        torch.manual_seed(derive_seed(settings.seed, "dropout", self.step, *group.seed_parts))
         for parameters in self.optimizer.param_groups:
             parameters["lr"].fill_(self._learning_rate())
         for average in self.averages:
             average.count()
-        for batch in self._index:
-            first = self.images_seen + settings.batch_size * self.group.rank
-            batch.copy_(self.order.indices(first, settings.batch_size), non_blocking=True)
-            self.images_seen += settings.batch_size * self.group.size
+        # By a batch's place in the step, so that the noise is the same whether one process takes all or several share.
+        for place, (index, random) in enumerate(zip(self._index, self._randoms, strict=True)):
+            place = place * group.size + group.rank
+            random.manual_seed(derive_seed(settings.seed, "step", self.step, *[place] * (place > 0)))
+            first = self.images_seen + settings.batch_size * group.rank
+            index.copy_(self.order.indices(first, settings.batch_size), non_blocking=True)
+            self.images_seen += settings.batch_size * group.size
         self.task.network.train()
         self._compute()
         self.step += 1
@@ -177,10 +179,10 @@ class Trainer:
     def _step(self) -> None:
         """What a step computes, of the pictures in `_index`: all of it on the device, and nobody waits for a number."""
         total = torch.zeros((), device=self.device)
-        for index in self._index:
-            images = self.task.prepare(self.images[index], self._random, True)
+        for index, random in zip(self._index, self._randoms, strict=True):
+            images = self.task.prepare(self.images[index], random, True)
             with autocast(self.device, self.precision):
-                loss = self.task.loss(self.network, images, self.labels[index], self._random, True)
+                loss = self.task.loss(self.network, images, self.labels[index], random, True)
                 loss = loss / self.settings.accumulate
             self.scaler.scale(loss).backward()
             total += loss.detach()

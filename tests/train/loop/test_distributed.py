@@ -1,10 +1,12 @@
 """Two processes that train together, through torchrun on the CPU."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from distributed_helpers import SPOILED_STEP, STEPS, MirrorTask, forty_pictures, settings
 from safetensors.numpy import load_file
@@ -15,12 +17,18 @@ from train.loop.randomness import DataOrder
 from train.loop.trainer import Trainer
 
 ROOT = Path(__file__).parents[3]
+MEASURED = ("loss", "val_loss", "grad_norm")
 
 
 def torchrun(*arguments: object) -> subprocess.CompletedProcess:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*launcher, "-m", "tests.support.distributed_helpers", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+
+def read_csv(path: Path) -> list[dict]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
 
 
 def single(out: Path, resume: bool = False) -> Trainer:
@@ -55,7 +63,15 @@ def test_two_processes_train_as_one_does_and_a_killed_job_is_resumed_to_the_same
     for rank, (_, (labels, noise, *_)) in enumerate(ranks):
         assert labels == order[:, rank].tolist()
         assert not np.isin(noise, ranks[1 - rank][1][1]).any()
-    assert ranks[0][1][1] == alone.task.noise[::2]
+        assert noise == alone.task.noise[rank::2]
+
+    # The loss curve is that of one process.
+    curves = [read_csv(tmp_path / name / "history.csv") for name in ("one", "whole")]
+    assert len(curves[0]) == len(curves[1]) >= 16
+    for one, both in zip(*curves, strict=True):
+        assert one | {name: both[name] for name in MEASURED} == both
+        for name in MEASURED:
+            assert float(one[name]) == pytest.approx(float(both[name]), abs=1e-5), (name, one)
 
     resumed = torchrun(tmp_path / "killed", "resume")
     assert resumed.returncode == 0, resumed.stderr

@@ -55,9 +55,9 @@ class Anew(Trainer):
         rate = settings.learning_rate(self.images_seen, self.seconds)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = float(np.float32(rate))
-        random = generator(CPU, settings.seed, "step", self.step)
         network.train()
-        for _ in range(settings.accumulate):
+        for place in range(settings.accumulate):
+            random = generator(CPU, settings.seed, "step", self.step, *[place] * (place > 0))
             index = self.order.indices(self.images_seen, settings.batch_size)
             images = self.task.prepare(self.images[index], random, True)
             with autocast(CPU, self.precision):
