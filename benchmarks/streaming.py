@@ -8,7 +8,6 @@ until a click on Generate starts a run.
 """
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +16,9 @@ import typer
 from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium, open_shelf, served, wait_for_run
+from benchmarks.stopwatch import Stopwatch
 from diffdemo import CHECKPOINTS
 from diffdemo.device import hardware_name
-from diffdemo.generator import Generator
 from diffdemo.ui.parts.wiring import FirstViews
 from diffdemo.ui.tabs.generate import RUN_ID
 from train.flags import run_app
@@ -93,28 +92,6 @@ CLICK_AT_ONCE = f"""(() => {{
     }};
     look();
 }})()"""
-
-
-class Stopwatch:
-    """Adds up the time a generator's network takes."""
-
-    def __init__(self, model: Generator):
-        self.seconds, self.calls, self.first, self.last = 0.0, 0, 0.0, 0.0
-        forward = model.network.forward
-
-        def timed(*args, **kwargs):
-            began = time.time()
-            result = forward(*args, **kwargs)
-            self.last = time.time()
-            self.first = self.first or began
-            self.seconds += self.last - began
-            self.calls += 1
-            return result
-
-        model.network.forward = timed
-
-    def reset(self) -> None:
-        self.seconds, self.calls, self.first, self.last = 0.0, 0, 0.0, 0.0
 
 
 def usable_after(browser: Browser, address: str, shown: str) -> float:
