@@ -77,6 +77,11 @@ class Trajectory:
         alpha_bar = self.schedule.alpha_bar[self.level(t).t]
         return add_noise(self.x0, self.eps, torch.tensor(alpha_bar, dtype=torch.float32, device=self.x0.device))
 
+    def even_in_log_snr(self, count: int) -> list[int]:
+        """`count` training steps, 0 and T - 1 among them, whose log SNR falls as evenly as whole steps allow."""
+        falls = np.log(self.schedule.snr)
+        return [int(np.abs(falls - level).argmin()) for level in np.linspace(falls[0], falls[-1], count)]
+
     def spread(self, count: int) -> list[int]:
         """`count` training steps spread evenly from 0 to T - 1, both among them."""
         return np.linspace(0, self.schedule.steps - 1, count).round().astype(int).tolist()

@@ -82,7 +82,7 @@ def build(
                 compare.connect(page, tab, zoo, stops, recordings, compare.layout(zoo), first_views)
             with gr.Tab("Inside", id=inside.TAB) as tab:
                 inside.connect(tab, of_run.exports.run, recordings, inside.layout())
-            examples = first_views.add(lambda: sources.Examples.draw(zoo))
+            examples = first_views.add(lambda: sources.Examples.find(zoo, data))
             with gr.Tab("Forward", id="forward") as tab:
                 forward.connect(tab, zoo, stops, forward.layout(zoo), examples, first_views)
             space = latent.add(zoo, stops, first_views, data)

@@ -51,7 +51,9 @@ def test_a_scene_shows_the_models_own_trajectory(zoo, key):
     trajectory = Trajectory(model, PICTURE[None], [5])
     for name, state in {"x_t": trajectory.at(321), "x0": trajectory.x0, "eps": trajectory.eps}.items():
         assert np.array_equal(pixels(scene[name]), model.images(state)), name
-    assert scene["film"]["t"][:: scene["stops"]] == [0, 143, 285, 428, 571, 714, 856, 999]
+    assert scene["stops"] == [0, 8, 44, 177, 440, 673, 851, 999] and set(scene["stops"]) <= set(scene["film"]["t"])
+    falls = np.diff(np.log(model.diffusion.schedule.snr[scene["stops"]]))
+    np.testing.assert_allclose(falls, falls.mean(), rtol=0.05)
     for t, shown in zip(scene["film"]["t"], pixels(scene["film"]["pictures"]), strict=True):
         assert abs(shown.astype(int) - model.images(trajectory.at(t))[0]).max() <= 1
     sent = np.frombuffer(base64.b64decode(scene["curves"]), "<f4").reshape(3, 1000)
@@ -105,9 +107,12 @@ def test_examples_are_drawn_by_a_model_that_is_there(zoo):
     expected = zoo["attention_unet"].sample("horse", seeds=[sources.SEED + 1], steps=sources.STEPS, sampler="dpmpp")
     place = sources.CLASSES.index("horse")
     assert abs(examples.pictures[place].astype(int) - expected[0]).max() <= 1
-    assert examples.labels[place] == f"horse, drawn by attention_unet, seed {sources.SEED + 1}"
+    assert examples.labels[place] == f"horse, drawn by Attention UNet, seed {sources.SEED + 1}"
+    assert examples.drawn_by_itself("attention_unet", examples.pictures[place])
+    assert not examples.drawn_by_itself("simple_unet", examples.pictures[place])
+    assert not examples.drawn_by_itself("attention_unet", PICTURE)
     alone = sources.Examples.draw(ModelZoo({"ddpm_unet": zoo["ddpm_unet"]}, {}))
-    assert alone.pictures.shape == (4, 32, 32, 3) and alone.labels[0].startswith("any, drawn by ddpm_unet")
+    assert alone.pictures.shape == (4, 32, 32, 3) and alone.labels[0].startswith("any, drawn by DDPM UNet")
     assert len(pixels(offer(alone.pictures, alone.labels)["pictures"])) == 4
 
 
@@ -149,7 +154,7 @@ def test_without_the_autoencoder_there_is_only_the_diffusion_classifier(zoo):
     alone = ModelZoo({"simple_unet": zoo["simple_unet"]}, {})
     *_, last = classify_tab.stream(alone, classify_tab.Pace(), *classify_tab.start(alone, PICTURE, "simple_unet", 2), 2)
     assert last["autoencoder"] is None
-    assert classify_tab.keys(zoo) == ["attention_unet", "simple_unet", "patch_unet", "latent_diffusion"]
+    assert classify_tab.keys(zoo) == ["simple_unet", "attention_unet", "patch_unet", "latent_diffusion"]
     assert classify_tab.keys(ModelZoo({"ddpm_unet": zoo["ddpm_unet"]}, {})) == []
 
 

@@ -91,10 +91,10 @@ def _classify(zoo: ModelZoo) -> None:
                 yield gr.skip()
             yield cli_classify.describe(of, pixels[None], newest[0], *validate.seeds(seed))
 
-    keys = classify.keys(zoo) or zoo.keys
+    first = classify.first_model(zoo) if classify.keys(zoo) else zoo.keys[0]
     inputs = [
         api.picture_file(),
-        api.text("model", keys[0]),
+        api.text("model", first),
         api.value("draws", DRAWS),
         api.text("seed", classify.FIRST_SEED),
     ]

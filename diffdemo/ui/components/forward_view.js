@@ -1,7 +1,8 @@
 // A picture on its way into noise. A message is {of, t, x_t} and, for a picture that is new on display, also {x0, eps, film:
 // {t: [...], pictures}, stops, curves, size, decoded}: pictures are base64 of uint8 RGB, curves base64 of float32:
-// sqrt(alpha_bar), sqrt(1 - alpha_bar) and SNR, one after the other, for every t. Every `stops`-th picture of the film is
-// in the strip. Moving the slider shows the film's nearest picture and triggers "input", for the exact one.
+// sqrt(alpha_bar), sqrt(1 - alpha_bar) and SNR, one after the other, for every t. Those of the film at the levels `stops` are
+// in the strip. Moving the slider shows the film's nearest picture and triggers "input", for the exact one. Beside it stands what
+// the viewer below makes of it.
 
 const root = element.querySelector(".forward_view");
 let now = null; // {of, t, curves: {signal, noise, snr}, last, film: [{t, bytes}], size}
@@ -28,14 +29,24 @@ function factor(key, sign, root_of) {
   return node;
 }
 
+function sign(key, text) {
+  const node = make("div", `factor ${key}`);
+  node.append(make("span", "sign", text));
+  return node;
+}
+
 const eps = make("span", "symbol", "ε");
 equation.append(
-  operand("x_t", symbol({ letter: "x", index: "t" }), "the noisy picture"),
-  factor("signal", "=", "√ᾱₜ"),
-  operand("x0", symbol({ letter: "x", index: "0" }), "the picture"),
+  factor("signal", "", "√ᾱₜ"),
+  operand("x0", symbol({ letter: "x", index: "0" }), "the original"),
   factor("noise", "+", "√(1 − ᾱₜ)"),
   operand("eps", eps, "the noise"),
+  sign("equals", "="),
+  operand("x_t", symbol({ letter: "x", index: "t" }), "the noisy picture"),
+  sign("back", "→"),
+  operand("denoised", symbol({ letter: "x̂", index: "0" }), "denoised"),
 );
+canvases.denoised.id = "forward-viewer-mirror"; // see viewer.js
 const strip = make("div", "strip");
 const slider = make("input", "level");
 slider.type = "range";
@@ -76,12 +87,20 @@ function drawCurve({ snr }) {
   };
 }
 
+// What the viewer below shows of its guess, which is the denoised picture in the end.
+function showDenoised() {
+  const shown = document.querySelector("#forward-viewer .x0 canvas");
+  if (!shown?.width) return;
+  [canvases.denoised.height, canvases.denoised.width] = [shown.height, shown.width];
+  canvases.denoised.getContext("2d").drawImage(shown, 0, 0);
+}
+
 // What is denoised below stays until the next run; if it did not begin with the state above, this says so.
 function compare() {
   const below = document.querySelector("#forward-viewer .viewer");
   if (!now || !below?.dataset.origin) return;
   const differs = below.dataset.origin !== `${now.of}@${now.t}`;
-  below.classList.toggle("of-another", differs);
+  for (const node of [below, canvases.denoised]) node.classList.toggle("of-another", differs);
   const sentence = "What is denoised below began with another state than this. Press Denoise from here.";
   if (differs !== Boolean(other.textContent)) other.textContent = differs ? sentence : "";
 }
@@ -131,7 +150,7 @@ function begin(message) {
   slider.max = String(now.last);
   for (const key of ["x_t", "x0", "eps"]) [canvases[key].height, canvases[key].width] = message.size;
   for (const key of ["x0", "eps"]) draw([canvases[key]], unpack(message[key]), message.size);
-  const stops = film.filter((_, place) => place % message.stops === 0);
+  const stops = film.filter(({ t }) => message.stops.includes(t));
   strip.replaceChildren(
     ...stops.map(({ t, bytes }) => {
       const button = make("button", "stop");
@@ -169,6 +188,8 @@ function receive() {
 }
 
 document.addEventListener("begun", compare);
+const way = document.querySelector("#forward-viewer");
+if (way) new MutationObserver(showDenoised).observe(way, { subtree: true, attributeFilter: ["data-shown", "data-run"] });
 slider.addEventListener("input", () => now && go(Number(slider.value)));
 watch("value", receive);
 receive();

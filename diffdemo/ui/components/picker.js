@@ -1,14 +1,16 @@
-// Pictures to choose from. A message is {id, add, pictures, labels, size}: pictures are base64 of uint8 RGB, and with `add`
-// they come before those that are there, the first of them chosen; without, after those that are there already. Choosing
+// Pictures to choose from. A message is {id, add, source, pictures, labels, size}: pictures are base64 of uint8 RGB, and with
+// `add` they come before those that are there, the first of them chosen; without, after those that are there already, and
+// `source` says where they are from. Choosing
 // one asks "select" with {picture}, its pixels as base64; the first of all is chosen without asking.
 
 const root = element.querySelector(".picker");
 const thumbs = make("div", "thumbs");
+const source = make("div", "source");
 const take = make("button", "take", "Take those of the Generate tab");
 const note = make("div", "picker-note");
 take.type = "button";
 note.setAttribute("role", "status");
-root.append(thumbs, take, note);
+root.append(thumbs, source, take, note);
 const known = new Set();
 let size = [32, 32];
 
@@ -69,6 +71,7 @@ function receive() {
   const buttons = message.labels.map((label, place) => thumb(bytes.subarray(place * one, (place + 1) * one), label));
   const first = !thumbs.children.length;
   put(buttons, message.add);
+  if (message.source) source.textContent = message.source;
   if (message.add) buttons[0].click();
   else if (first) choose(buttons[0]);
 }

@@ -23,12 +23,16 @@ def picker(elem_id: str) -> gr.HTML:
     return block("picker", "Pictures to choose from", elem_id)
 
 
-def offer(pictures: np.ndarray, labels: Sequence[str], add: bool = False) -> dict:
-    """The message that shows pictures (N, H, W, 3) uint8, or adds them to those on display; the first is chosen."""
+def offer(pictures: np.ndarray, labels: Sequence[str], source: str = "") -> dict:
+    """The message that shows pictures (N, H, W, 3) uint8; the first is chosen.
+
+    Those to begin with are from a source, in words; others have none, and are added before them.
+    """
     size = list(pictures.shape[1:3])
     return {
         "id": f"{next(_numbers)}",
-        "add": add,
+        "add": not source,
+        "source": source,
         "pictures": pack(pictures),
         "labels": list(labels),
         "size": size,

@@ -79,7 +79,7 @@ function begin(message) {
   root.dispatchEvent(new Event("begun", { bubbles: true }));
 }
 
-// What is there before anyone has clicked plays once, when it comes into sight; then it rests at its end.
+// What is there before anyone has clicked plays once, when it, or what mirrors it, comes into sight; then it rests at its end.
 function openWith() {
   following = false;
   opening = new IntersectionObserver((entries) => {
@@ -87,7 +87,7 @@ function openWith() {
     opening.disconnect();
     if (!following && shown === 0) player.play(OPENING_MS);
   }, { rootMargin: "-25% 0px" });
-  opening.observe(lanesNode);
+  opening.observe(document.getElementById(`${root.closest(".block[id]").id}-mirror`) ?? lanesNode);
 }
 
 // A lane that needs fewer steps than the others keeps its last frame.

@@ -1,4 +1,4 @@
-"""Where the Forward and the Classify tab take their picture from: an upload, the Generate tab, or the models."""
+"""Where the Forward and the Classify tab take their picture from: an upload, the Generate tab, the data, a model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,13 @@ import gradio as gr
 import numpy as np
 from gradio.components import Component
 
+from diffdemo.data import load_dataset
 from diffdemo.data.pictures import read_pictures
 from diffdemo.errors import DataError, RequestError
 from diffdemo.ui.components.picker import chosen, offer, picker
 from diffdemo.ui.parts import wiring
 from diffdemo.ui.runs.settings import FAVOURITE
-from diffdemo.ui.runs.zoo import ANY, ModelZoo
+from diffdemo.ui.runs.zoo import ANY, ModelZoo, title
 
 CLASSES = ("automobile", "horse", "ship", "cat", "deer", "truck")
 SEED, STEPS = 3, 10
@@ -24,10 +25,33 @@ _READING = Lock()  # one at a time: a large picture takes half a gigabyte while 
 
 @dataclass(frozen=True)
 class Examples:
-    """Pictures drawn by a model on this page: (N, H, W, 3) uint8, and what each is."""
+    """Pictures to begin with.
+
+    Attributes:
+        pictures: (N, H, W, 3) uint8.
+        labels: what each is.
+        source: where they are from, in words.
+        drawn_by: the model that drew them; "" of real pictures.
+    """
 
     pictures: np.ndarray
     labels: list[str]
+    source: str
+    drawn_by: str = ""
+
+    @classmethod
+    def find(cls, zoo: ModelZoo, data: str | Path) -> "Examples":
+        """Real test pictures, the first of each of a few classes, where the folder `data` holds any; else `draw`."""
+        try:
+            test = load_dataset(data, "test", download=False)
+        except DataError:
+            return cls.draw(zoo)
+        names = [name for name in CLASSES if name in test.classes] or test.classes[: len(CLASSES)]
+        first = {name: np.flatnonzero(test.labels == test.classes.index(name))[:1] for name in names}
+        labels = [f"{name}, a real picture" for name, found in first.items() if len(found)]
+        return cls(
+            np.array(test.images[np.concatenate(list(first.values()))]), labels, f"Real pictures: {test.source}."
+        )
 
     @classmethod
     def draw(cls, zoo: ModelZoo) -> "Examples":
@@ -36,9 +60,13 @@ class Examples:
         names = [name for name in CLASSES if name in model.classes] or [ANY] * 4
         seeds = range(SEED, SEED + len(names))
         pictures = model.sample(names, seeds=seeds, steps=STEPS, sampler="dpmpp")
-        return cls(
-            pictures, [f"{name}, drawn by {model.key}, seed {seed}" for name, seed in zip(names, seeds, strict=True)]
-        )
+        by = f"drawn by {title(model)}"
+        labels = [f"{name}, {by}, seed {seed}" for name, seed in zip(names, seeds, strict=True)]
+        return cls(pictures, labels, f"No real pictures: {by}.", model.key)
+
+    def drawn_by_itself(self, model: str, picture: np.ndarray) -> bool:
+        """Whether it is this model that drew this picture, (H, W, 3) uint8, of these."""
+        return model == self.drawn_by and bool((self.pictures == picture).all(axis=(1, 2, 3)).any())
 
 
 @dataclass
@@ -101,7 +129,7 @@ def picture_of(asked: object) -> np.ndarray | None:
 
 def offered(examples: Examples) -> dict:
     """The picker's message with which a tab opens: all examples, the first of them chosen."""
-    return offer(examples.pictures, examples.labels)
+    return offer(examples.pictures, examples.labels, examples.source)
 
 
 def connect(source: Source) -> None:
@@ -109,6 +137,6 @@ def connect(source: Source) -> None:
 
     def take(path: str) -> dict:
         with wiring.toasts():
-            return offer(read(path)[None], ["Your picture"], add=True)
+            return offer(read(path)[None], ["Your picture"])
 
     source.upload.upload(take, source.upload, source.picker, **TOASTING)

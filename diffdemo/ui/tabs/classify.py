@@ -84,15 +84,18 @@ class Pace:
 
 
 def keys(zoo: ModelZoo) -> list[str]:
-    """The models that have classes to tell apart, the favourite first if it is one of them."""
-    found = [key for key in zoo.keys if zoo[key].classes]
-    return sorted(found, key=lambda key: key != FAVOURITE)
+    """The models that have classes to tell apart."""
+    return [key for key in zoo.keys if zoo[key].classes]
+
+
+def first_model(zoo: ModelZoo) -> str:
+    """The first of them, but the favourite only if there is no other: it may have drawn the examples."""
+    return min(keys(zoo), key=lambda key: key == zoo.pick(FAVOURITE))
 
 
 def layout(zoo: ModelZoo) -> Controls:
     """Settings beside the chart; below it on a phone. The keyboard comes to the chart first."""
-    possible = keys(zoo)
-    choices = [(title(zoo[key]), key) for key in possible]
+    choices = [(title(zoo[key]), key) for key in keys(zoo)]
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Classify", RUN_ID)
         with gr.Column(elem_classes="stage"):
@@ -100,7 +103,7 @@ def layout(zoo: ModelZoo) -> Controls:
             view = block("scores", "How much each class explains the picture", "classify-view", parts=("waiting.js",))
         with gr.Column(elem_classes="settings"):
             source = sources.layout("classify")
-            model = gr.Radio(choices, value=possible[0], label="Model", elem_classes="queue-place")
+            model = gr.Radio(choices, value=first_model(zoo), label="Model", elem_classes="queue-place")
             draws = gr.Slider(1, MOST_DRAWS, FIRST_DRAWS, step=1, label="Noise draws", buttons=[])
             cost = gr.Markdown(elem_classes="about")
             seed = gr.Textbox(FIRST_SEED, label="Seed of the noises", max_lines=1)
@@ -141,13 +144,18 @@ def stream(
     total: int,
     halted: Callable[[], bool] = lambda: False,
     limit: float | None = None,
+    examples: Examples | None = None,
 ) -> Iterator[dict]:
-    """Messages for the chart, at most 20 a second, the last always; "stopped" and "late" as in `runs.stream`."""
+    """Messages for the chart, at most 20 a second, the last always; "stopped" and "late" as in `runs.stream`.
+
+    If the model itself has drawn the picture, which is then one of the `examples`, they say that.
+    """
+    itself = bool(examples and examples.drawn_by_itself(model.key, picture))
     message = {
         **blank(picture),
         "state": "running",
         "title": f"Denoising by {title(model)}",
-        "detail": f"{total} draws",
+        "detail": f"{total} draws" + itself * ", of a picture that it drew itself: no wonder that it knows it",
         "total": total,
         "autoencoder": autoencoder(zoo, picture),
     }
@@ -200,8 +208,8 @@ def _in_words(seconds: float) -> str:
 
 def first_answer(zoo: ModelZoo, pace: Pace, examples: Examples) -> dict:
     """What is on display when the tab is opened: an example, classified."""
-    picture, model, scores = start(zoo, examples.pictures[0], keys(zoo)[0], FIRST_DRAWS, FIRST_SEED)
-    *_, last = stream(zoo, pace, picture, model, scores, FIRST_DRAWS)
+    picture, model, scores = start(zoo, examples.pictures[0], first_model(zoo), FIRST_DRAWS, FIRST_SEED)
+    *_, last = stream(zoo, pace, picture, model, scores, FIRST_DRAWS, examples=examples)
     return last
 
 
@@ -219,7 +227,7 @@ def connect(
 
     def run(halted: Callable[[], bool], model, draws, seed, asked) -> Iterator[dict]:
         started = start(zoo, sources.picture_of(asked), model, draws, seed)
-        yield from stream(zoo, pace, *started, int(draws), halted, wiring.time_limit())
+        yield from stream(zoo, pace, *started, int(draws), halted, wiring.time_limit(), examples())
 
     def cost(model: str, draws: float | None) -> str:
         """What a run costs; nothing new as long as the number of draws is being typed."""

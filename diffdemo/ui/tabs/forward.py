@@ -21,10 +21,10 @@ from diffdemo.ui.runs.stream import Stops, stream, whole
 from diffdemo.ui.runs.zoo import ModelZoo
 
 RUN_ID = "forward-run"
-FIRST_LEVEL = 600
-FILM, STOPS = 64, 9  # levels that the browser keeps, for an answer at once; every ninth of them is in the strip
-# The level on display when a button is pressed: the browser knows it before the server does.
-LEVEL = 'document.querySelector("#forward-view .level")?.valueAsNumber'
+FIRST_LEVEL = 300
+FILM, STOPS = 64, 8  # levels that the browser keeps, for an answer at once, and those in the strip
+# The level on display when a button is pressed, if there is any yet: the browser knows it before the server does.
+LEVEL = '[document.querySelector("#forward-view [data-asked]")?.dataset.asked].map((t) => t && Number(t))[0]'
 
 LEAD = """Noise hides a picture a little more at every level $t$, and a model can denoise from the very state on
 display: the more noise, the freer it is to turn the picture into the class you choose."""
@@ -61,8 +61,8 @@ def layout(zoo: ModelZoo) -> Controls:
         run, stop = wiring.buttons("Denoise from here", RUN_ID)
         with gr.Column(elem_classes="stage"):
             gr.Markdown(LEAD, elem_classes="lead", latex_delimiters=wiring.LATEX)
-            view = block("forward_view", "A picture on its way into noise", "forward-view")
-            gr.Markdown("**And back:** a model denoises the state above, from its level down.")
+            view = block("forward_view", "A picture on its way into noise and back", "forward-view")
+            gr.Markdown("**The way back**, step by step: a model denoises the noisy picture, from its level down.")
             back = viewer("Denoising from the level above", "forward-viewer")
         with gr.Column(elem_classes="settings"):
             source = sources.layout("forward")
@@ -111,14 +111,15 @@ def name_of(picture: np.ndarray, model: str, seed: object) -> str:
 def scene(zoo: ModelZoo, picture: np.ndarray | None, model: str, seed: object, t: object) -> dict:
     """Everything the view shows of a picture that is new on display."""
     trajectory, of = path(zoo, picture, model, seed), zoo[model]
-    levels = trajectory.spread(FILM)
+    stops = trajectory.even_in_log_snr(STOPS)
+    levels = sorted({*trajectory.spread(FILM), *stops})
     film = of.images(torch.cat([trajectory.at(level) for level in levels]))
     return {
         **moment(zoo, picture, model, seed, t),
         "x0": pack(of.images(trajectory.x0)),
         "eps": pack(of.images(trajectory.eps)),
         "film": {"t": levels, "pictures": pack(film)},
-        "stops": STOPS,
+        "stops": stops,
         "curves": pack(curves(of.diffusion.schedule)),
         "size": list(of.image_size),
         "decoded": of.info.spec.space == "latents",
