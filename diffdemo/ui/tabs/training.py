@@ -23,6 +23,9 @@ SECONDS_BETWEEN_LOOKS = 2.0
 MOST_RUNS = 12  # the newest
 CHECKPOINT = "checkpoint"  # the state of what is no run
 
+LEAD = (
+    "A network learns by guessing pictures in noise; as its error falls, what it draws grows out of blots into animals."
+)
 EXPLANATION = """**What to look for.** The training loss is a mean over a few thousand pictures at random noise levels,
 so it jitters; the validation loss is that of the averaged weights on held-out pictures, with the same noise every time.
 Pictures go on getting better long after the curve looks flat: most of the loss is noise that no network could predict.
@@ -72,16 +75,17 @@ def layout(library: Library) -> Controls:
     """What to look at beside its curve and pictures."""
     with gr.Row(elem_classes="tab-body"):
         with gr.Column(elem_classes="stage"):
+            gr.Markdown(LEAD, elem_classes="lead")
             curve = curves("Loss while training", "training-curves")
             pictures = moments("Sample grids over the training", "training-moments")
             measured = quality.layout()
         with gr.Column(elem_classes="settings"):
             chosen = gr.Radio(library.choices(library.records()), value=library.first, label="Checkpoint or run")
             state = gr.Markdown(elem_classes="about", elem_id="training-state")
-            command = gr.Textbox(label="Train it again", lines=3, max_lines=12, interactive=False, buttons=["copy"])
-            table = gr.Markdown(elem_classes="figures", elem_id="training-tables")
-        with gr.Column(elem_classes="words"):
+        with gr.Column(elem_classes="words reproduce"):
             gr.Markdown(EXPLANATION)
+            command = gr.Textbox(label="Train it again", lines=2, max_lines=24, interactive=False, buttons=["copy"])
+            table = gr.Markdown(elem_classes="figures", elem_id="training-tables")
     return Controls(chosen, state, command, curve, pictures, table, measured)
 
 
