@@ -5,6 +5,7 @@ import os
 # Before torch is imported: on a busy machine its threads wait for each other longer than tiny networks compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from diffdemo.checkpoint import CheckpointInfo, parameter_count, save_checkpoint
+from diffdemo.data import make_toy_dataset
 from diffdemo.process.schedule import NoiseSchedule
 from diffdemo.registry import SPECS
 
@@ -58,6 +60,25 @@ def all_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("all-checkpoints")
     for key in SPECS:
         save_tiny_checkpoint(root, key)
+    return root
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small data set in CIFAR-10's format."""
+    folder = make_toy_dataset(tmp_path_factory.mktemp("toy"), per_class=80)
+    (folder / "cifar10" / "name.txt").unlink()  # without a name the pictures are CIFAR-10, which may be downloaded
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mapped_checkpoints(all_checkpoints: Path, toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `all_checkpoints`, with a map of 40 points of the latents; do not change it."""
+    from train import latent_map
+
+    root = tmp_path_factory.mktemp("mapped")
+    shutil.copytree(all_checkpoints, root, dirs_exist_ok=True)
+    latent_map.main(root / "latent_diffusion", toy, 40, "cpu")
     return root
 
 

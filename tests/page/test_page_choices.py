@@ -3,7 +3,7 @@
 import re
 
 import numpy as np
-from page_helpers import fill, for_a_visitor, open_compare, pictures, start_long_run
+from page_helpers import choose, fill, for_a_visitor, open_compare, pictures, start_long_run
 from playwright.sync_api import Page, expect
 
 from benchmarks.browser import viewer, wait_for_run
@@ -105,6 +105,6 @@ def test_comparing_falls_back_to_a_class_that_all_models_know(open_page):
     page = open_page()
     open_compare(page)
     expect(radio(page, "horse")).to_be_checked()
-    page.get_by_role("radio", name="Patch UNet").locator("visible=true").last.check()
+    choose(page, "B: Model", "Patch UNet")
     expect(radio(page, "dog")).to_be_checked()
     expect(field(page, "A: Guidance")).to_be_enabled()

@@ -1,8 +1,8 @@
 """The Compare tab in a real browser: more than two runs, and a closer look at any two."""
 
 import numpy as np
-from page_helpers import drawn, fill, open_compare, pictures, run
-from playwright.sync_api import Locator, Page
+from page_helpers import choose, drawn, fill, open_compare, pictures, run
+from playwright.sync_api import Locator, Page, expect
 
 from benchmarks.browser import viewer
 
@@ -20,7 +20,9 @@ def test_four_runs_of_any_models_and_a_closer_look_at_two(open_page, zoo):
         page.get_by_role("button", name="Add a run").click()
         page.get_by_label(f"{name}: Steps").wait_for()
     assert page.get_by_role("button", name="Add a run").locator("visible=true").count() == 0
-    choices(page, "C: Model").get_by_role("radio", name="Patch UNet").check()
+    choose(page, "C: Model", "Patch UNet")
+    choices(page, "Class of all").get_by_role("radio", name="horse").wait_for(state="detached")
+    expect(page.get_by_label("C: Sampler")).to_have_value("DPM-Solver++", timeout=30_000)  # as the model has it
     page.get_by_role("radio", name="cat", exact=True).locator("visible=true").check()
     fill(page, A_Steps=3, B_Steps=4, C_Steps=5, D_Steps=6, Seed=11, Images=2)
     run(page, "compare")
@@ -43,7 +45,7 @@ def test_a_run_can_be_taken_away_again_and_the_classes_follow(open_page, zoo):
     page.get_by_label("C: Steps").wait_for()
     horse = choices(page, "Class of all").get_by_role("radio", name="horse")
     assert horse.is_checked()
-    choices(page, "C: Model").get_by_role("radio", name="DDPM UNet").check()
+    choose(page, "C: Model", "DDPM UNet")
     horse.wait_for(state="detached")
     page.get_by_role("button", name="Remove the last run").click()
     horse.wait_for()

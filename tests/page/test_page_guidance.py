@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import save_tiny_checkpoint
-from page_helpers import fill, open_compare, pictures, run
+from page_helpers import choose, fill, open_compare, pictures, run
 from playwright.sync_api import Page
 
 from benchmarks.browser import open_shelf, viewer
@@ -79,9 +79,9 @@ def test_two_ways_of_guiding_stand_side_by_side(open_page, zoo):
     page = open_page()
     open_compare(page)
     unfold(page)
-    for group, choice in (("A: Model", "Attention UNet"), ("B: Guided by", "A weaker version of it")):
-        chosen = page.locator("fieldset", has_text=group).locator("visible=true").get_by_label(choice)
-        chosen.check()
+    choose(page, "A: Model", "Attention UNet")
+    guided = page.locator("fieldset", has_text="B: Guided by").locator("visible=true")
+    guided.get_by_label("A weaker version of it").check()
     fill(page, A_Steps=4, B_Steps=4, Images=1, Seed=3)
     run(page, "compare")
     for place, guide in enumerate(("no-class", "weak-model"), 1):

@@ -99,6 +99,12 @@ def run(page: Page, tab: str = "generate", seconds: float = 60) -> str:
     return wait_for_run(page, tab, previous, seconds=seconds)
 
 
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick an option of the visible dropdown of this label."""
+    page.get_by_label(label, exact=True).locator("visible=true").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
 def for_a_visitor() -> bool:
     """Whether this thread works for a visitor, and not on what a tab shows before anyone clicks."""
     return not threading.current_thread().name.startswith("first_view")

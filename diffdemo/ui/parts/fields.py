@@ -42,6 +42,13 @@ class Fields(dict[str, Component]):
         self._add("model", gr.Radio, "Model", choices=self._zoo.choices(), elem_classes="queue-place")
         self.about = gr.Markdown(elem_classes="about", **self._first["about"])
 
+    def add_line(self) -> None:
+        """The choices of a model and a sampler in one line, for where there are several runs."""
+        short = {"filterable": False, "min_width": 120}
+        with gr.Row(elem_classes="numbers"):
+            self._add("model", gr.Dropdown, "Model", choices=self._zoo.choices(), elem_classes="queue-place", **short)
+            self._add("sampler", gr.Dropdown, "Sampler", choices=SAMPLER_CHOICES, **short)
+
     def add_class(self, label: str = "Class", **how) -> None:
         """The choice of a class."""
         self._add("class_name", gr.Radio, label, **how)

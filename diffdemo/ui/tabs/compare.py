@@ -130,8 +130,7 @@ def layout(zoo: ModelZoo) -> Controls:
 def _side(zoo: ModelZoo, settings: Settings, name: str) -> tuple[Fields, gr.Group]:
     fields = Fields(zoo, settings, f"{name}: ")
     with gr.Group(elem_classes="side", visible=name in NAMES[:FEWEST]) as group:
-        fields.add_model()
-        fields.add_sampler()
+        fields.add_line()
         fields.add_steps_and_guidance()
         fields.add_guided_how()
     return fields, group
