@@ -120,7 +120,7 @@ def compile_network(network: nn.Module, device: torch.device, recorded: bool = F
     if device.type == "cpu" and not shutil.which(compiler):
         raise RequestError(f"--compile needs a C++ compiler, and there is no {compiler}; install it, or leave it out.")
     if device.type == "cuda":  # or a sixth of the time goes into copies between NCHW and NHWC in backward passes
-        options["options"] = {"force_layout_optimization": True, "triton.cudagraphs": recorded}
+        options["options"] = {"force_layout_optimization": True} | ({"triton.cudagraphs": True} if recorded else {})
     return torch.compile(network, **options)
 
 

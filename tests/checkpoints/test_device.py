@@ -129,6 +129,14 @@ def test_a_computation_is_recorded_once_and_then_replayed(monkeypatch):
     assert happened == ["computed"] * 3 + [("generator", random), "recorded"] + ["replayed"] * 3
 
 
+@pytest.mark.parametrize(("recorded", "graphs"), [(False, {}), (True, {"triton.cudagraphs": True})])
+def test_on_a_gpu_inductor_keeps_the_layout_and_replays_what_is_to_be_recorded(monkeypatch, recorded, graphs):
+    told, compile = [], torch.compile  # which is lazy, but refuses options that inductor does not have
+    monkeypatch.setattr(torch, "compile", lambda network, **how: told.append(how) or compile(network, **how))
+    compile_network(torch.nn.Linear(1, 1), torch.device("cuda"), recorded, dynamic=False)
+    assert told == [{"dynamic": False, "options": {"force_layout_optimization": True} | graphs}]
+
+
 def test_compiling_without_a_compiler_is_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
