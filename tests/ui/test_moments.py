@@ -5,8 +5,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from diffdemo.figures.plots import class_grid
 from diffdemo.figures.raster import image_grid, save_png
-from diffdemo.ui.components.moments import without_paper
+from diffdemo.ui.components.moments import WORDS, without_paper
 
 
 def test_between_the_pictures_of_a_grid_there_is_nothing_and_the_pictures_stay(tmp_path):
@@ -19,3 +20,15 @@ def test_between_the_pictures_of_a_grid_there_is_nothing_and_the_pictures_stay(t
     between[16:20] = between[:, 16:20] = True
     assert np.array_equal(pixels[..., 3] == 0, between)
     assert np.array_equal(pixels[..., :3][~between], image_grid(pictures, scale=2)[~between])
+
+
+def test_words_beside_the_pictures_can_be_read_on_a_dark_ground(tmp_path):
+    pictures = np.random.default_rng(3).integers(0, 256, (2, 3, 32, 32, 3), dtype=np.uint8)
+    file = class_grid({"cat": pictures[0], "dog": pictures[1]}, tmp_path / "a.png", "a title")
+    pixels = np.asarray(Image.open(BytesIO(without_paper(file.read_bytes())))).astype(int)
+    opaque = pixels[..., 3] > 128
+    paper = opaque & (pixels[..., :3].min(axis=2) > 230)
+    left = int((np.ptp(pixels[..., :3], axis=2) > 60).any(axis=0).argmax())
+    assert left > 10 and not paper[:, : left - 2].any()  # no white strip behind the names
+    assert opaque[:, : left - 2].any()  # which are there
+    assert {*map(tuple, pixels[:, : left - 2][opaque[:, : left - 2]][:, :3])} == {WORDS}
