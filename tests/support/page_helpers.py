@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page, Route, expect
 
 from benchmarks.browser import viewer, wait_for_run
 
@@ -20,6 +20,8 @@ PAUSE = """tab => {
     button.click();
     return true;
 }"""
+
+expect.set_options(timeout=30_000)  # as what waits for selectors has; a busy machine is slow
 
 
 @contextmanager
