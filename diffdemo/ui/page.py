@@ -49,6 +49,7 @@ SERVING = {
     "run_history": False,
     "ssr_mode": False,
     "max_file_size": limits.UPLOAD,
+    "state_session_capacity": limits.SESSIONS,
     "app_kwargs": {"middleware": [(limits.LimitedBodies, (), {}), (preview.Preview, (), {})]},
     "show_error": False,  # toasts show the sentences we raise, and no details of anything else
     "share": False,
@@ -68,7 +69,7 @@ def build(
     """
     stops, recordings, search = Stops(), Recordings(), nearest.Search(zoo, data)
     first_views = first_views or wiring.FirstViews()
-    with gr.Blocks(title=preview.TITLE, delete_cache=(600, 3600), fill_width=False) as page:
+    with gr.Blocks(title=preview.TITLE, delete_cache=(limits.EVERY, limits.AGE), fill_width=False) as page:
         gr.Markdown(HEADING, elem_classes="masthead")
         tour.add(page, zoo)
         if zoo.problems:
@@ -101,9 +102,7 @@ def build(
             latent_api.connect(zoo, space)
         training_api.connect(library)
         nearest_api.connect(search)
-    page.queue(max_size=limits.WAITING, api_open=False)  # or who calls an endpoint directly passes the queue by
-    limits.one_waiting_each(page)
-    return page
+    return limits.queue(page)
 
 
 def serve(chosen: Options) -> None:
@@ -112,6 +111,8 @@ def serve(chosen: Options) -> None:
     try:
         wiring.time_limit()  # a wrong one is to be said now
         use_own_cores()
+        limits.few_heaps()
+        limits.own_folder()
         zoo = ModelZoo.open(chosen.checkpoints, "cpu" if zero_gpu.ON else chosen.device)
         zero_gpu.lend([zoo[key] for key in zoo.keys])
         page = build(zoo, Path(chosen.runs), chosen.data)

@@ -1,9 +1,8 @@
 """What a visitor cannot do, whatever program it is that asks: requests are sent here as no page would send them."""
 
-import json
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,6 +14,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from benchmarks.browser import served
+from benchmarks.visitor import Visitor
 from diffdemo.measure import diffusion_classifier
 from diffdemo.ui.options import Options
 from diffdemo.ui.page import serve
@@ -54,36 +54,6 @@ def taken(monkeypatch) -> list[float]:
     monkeypatch.setattr(SamplingRun, "advance", slowed(SamplingRun.advance))
     monkeypatch.setattr(diffusion_classifier, "_errors", slowed(diffusion_classifier._errors))
     return times
-
-
-class Visitor:
-    """Somebody who speaks to the page's server as Gradio's own clients do, but without their manners."""
-
-    def __init__(self, address: str, session: str):
-        self.address, self.session = address, session
-        self.config = httpx.get(f"{address}config").json()
-
-    def join(self, name: str, **asked) -> httpx.Response:
-        """Ask an endpoint, or the page's button with this id, for what is as on the page but for `asked`, by label."""
-        values = {one["id"]: one["props"] for one in self.config["components"]}
-        buttons = {number for number, props in values.items() if props.get("elem_id") == name}
-        event = next(
-            one
-            for one in self.config["dependencies"]
-            if one["api_name"] == name
-            or (one["queue"] is not False and one["targets"] and one["targets"][0][0] in buttons)
-        )
-        inputs = [values[number] for number in event["inputs"]]
-        data = [asked.get(one.get("label"), one.get("value")) for one in inputs]
-        body = {"data": data, "fn_index": event["id"], "session_hash": self.session}
-        return httpx.post(f"{self.address}gradio_api/queue/join", json=body)
-
-    @contextmanager
-    def listening(self) -> Iterator[Iterator[dict]]:
-        """What the server tells this session, until it leaves."""
-        place = {"session_hash": self.session}
-        with httpx.stream("GET", f"{self.address}gradio_api/queue/data", params=place, timeout=60) as answer:
-            yield (json.loads(line[5:]) for line in answer.iter_lines() if line.startswith("data:"))
 
 
 def wait_for(told: Iterator[dict], *kinds: str) -> dict:
@@ -218,6 +188,18 @@ def test_films_of_interpolations_are_not_piled_up(zoo, monkeypatch):
     films = latent_views.Films()
     written = [films.write(None, latent_views.MINE, latent_views.MINE) for _ in range(latent_views.KEPT + 2)]
     assert [path.exists() for path in written] == [False] * 2 + [True] * latent_views.KEPT
+
+
+def test_old_files_and_empty_folders_are_removed(tmp_path):
+    old, new, empty = tmp_path / "a" / "old.png", tmp_path / "b" / "new.png", tmp_path / "empty"
+    for path in (old, new):
+        path.parent.mkdir()
+        path.write_bytes(b"")
+    empty.mkdir()
+    for path in (old, empty, new.parent):
+        os.utime(path, (0, 0))
+    limits.remove_older(tmp_path, 3600)
+    assert {*tmp_path.rglob("*")} == {old.parent, new.parent, new}  # that it became empty is news
 
 
 def test_clicks_of_visitors_who_have_left_are_forgotten():

@@ -63,7 +63,7 @@ def connect(zoo: ModelZoo) -> None:
             asked = [replace(Settings.of(zoo, class_name=class_name, **side), seed=seed, count=n) for side in sides]
             lanes = start(zoo, asked, same_noise)
             for reports in api.finish(lanes):
-                yield *[gr.skip() for _ in NAMES], reports
+                yield *[None for _ in NAMES], reports
             galleries = [api.gallery(lane) for lane in lanes]
             yield *galleries, *[[] for _ in NAMES[len(lanes) :]], [lane.report() for lane in lanes]
 

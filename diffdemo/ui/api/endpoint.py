@@ -48,7 +48,10 @@ def endpoint(name: str, run: Callable, inputs: list, outputs: list) -> None:
 
 
 def finish(lanes: Sequence[SamplingRun]) -> Iterator[list[dict]]:
-    """Run the lanes to their end, one after the other, and report now and then."""
+    """Run the lanes to their end, one after the other, and report now and then.
+
+    Beside a report go outputs of None: for `gr.skip()` Gradio would make each component anew, and forget its files.
+    """
     shown = [(lane, shown_steps([lane])) for lane in lanes]
     steps = (lane.advance(index in indices) for lane, indices in shown for index in range(lane.total))
     with ExitStack() as stack:

@@ -44,7 +44,7 @@ def connect(zoo: ModelZoo, recordings: Recordings) -> None:
             asked = Settings.of(zoo, model, class_name=class_name, steps=steps, **how)
             lane = start(zoo, replace(asked, seed=seed, count=n))
             for reports in api.finish([lane]):
-                yield gr.skip(), reports[0], gr.skip()
+                yield None, reports[0], gr.skip()
             name = uuid.uuid4().hex
             recordings.keep(name, [lane])
             again = {"command": reproduce.command(lane, zoo.folder), "link": link(lane.settings)}

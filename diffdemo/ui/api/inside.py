@@ -43,7 +43,7 @@ def connect(zoo: ModelZoo) -> None:
             asked = replace(settings, seed=seed, count=1).request(of)
             states, step = inside_views.states_of(of, asked), validate.whole_number("step", step, 0, asked.steps - 1)
             for _ in api.in_time(map(states.at, range(step + 1)), "an earlier step"):
-                yield (gr.skip(),) * 3
+                yield (None,) * 3
             t, x_t, x0 = states.at(step)
             evaluation = inside_views.evaluation_of(of, asked, step)
             looks = inside_views.attention_at(evaluation, of.image_size, row, column)

@@ -95,7 +95,7 @@ def _path(zoo: ModelZoo, space: LatentSpace) -> None:
             way: list[np.ndarray] = []
             lane = views.start(space, Settings(space.model.key, class_name, steps, **how, count=1), way)
             for reports in api.finish([lane]):
-                yield gr.skip(), reports[0]
+                yield None, reports[0]
             yield lane.pictures[0], lane.report() | {"path": np.stack(way).tolist()}
 
     inputs = [

@@ -64,7 +64,7 @@ def _denoise_from(zoo: ModelZoo) -> None:
             asked = Settings.of(zoo, model, class_name=class_name, steps=steps, **how)
             lane = forward.start(zoo, sources.read(picture), replace(asked, seed=seed), t)
             for reports in api.finish([lane]):
-                yield gr.skip(), reports[0]
+                yield None, reports[0]
             yield lane.pictures[0], lane.report() | {"t": int(t)}
 
     inputs = [
@@ -88,7 +88,7 @@ def _classify(zoo: ModelZoo) -> None:
             pixels, of, scores = classify.start(zoo, sources.read(picture), model, draws, seed)
             newest: deque[Scores] = deque(maxlen=1)
             for _ in api.in_time((newest.append(one) for one in scores), "fewer draws"):
-                yield gr.skip()
+                yield None
             yield cli_classify.describe(of, pixels[None], newest[0], *validate.seeds(seed))
 
     first = classify.first_model(zoo) if classify.keys(zoo) else zoo.keys[0]

@@ -1,6 +1,13 @@
 """What one visitor may ask of the server, whatever program asks: bytes of a request, turns in the queue."""
 
+import ctypes
 import json
+import os
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import gradio as gr
 from gradio.route_utils import MultiPartException
@@ -10,6 +17,8 @@ from diffdemo.ui.parts.wiring import QUEUE
 UPLOAD = 30 * 2**20  # bytes of a picture file
 AROUND = 2**20  # bytes of anything else that a request may hold
 WAITING = 50  # events in the queue
+EVERY, AGE = 600, 3600  # seconds between looks for old files, and how old those are
+SESSIONS = 200  # that are remembered, each in about a megabyte
 ALREADY_WAITING = "You have a run in the queue already; wait for its turn, or stop it."
 
 
@@ -50,8 +59,43 @@ class LimitedBodies:
         await send({"type": "http.response.body", "body": said})
 
 
-def one_waiting_each(page: gr.Blocks) -> None:
-    """Let a visitor have one run waiting in the queue of the page, so that nobody fills it alone."""
+def few_heaps() -> None:
+    """Let all threads share two heaps where that can be said, with glibc; as many as there are threads only grow."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
+
+
+def own_folder() -> None:
+    """Let Gradio write into a folder of this page's own, from which files go after an hour, and all when it ends.
+
+    Gradio forgets those of a component that an event has updated. A folder that GRADIO_TEMP_DIR names is left alone.
+    """
+    if "GRADIO_TEMP_DIR" in os.environ:
+        return
+    folder = tempfile.TemporaryDirectory(prefix="diffdemo-", ignore_cleanup_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = folder.name
+
+    def remove_old() -> None:
+        while True:
+            time.sleep(EVERY)
+            remove_older(Path(folder.name), AGE)
+
+    threading.Thread(target=remove_old, daemon=True).start()
+
+
+def remove_older(folder: Path, seconds: float) -> None:
+    """Remove the files in a folder that were last written so long ago, and the empty folders in it."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        with suppress(OSError):  # of a folder that is not empty, and of what goes by itself meanwhile
+            if time.time() - path.stat().st_mtime > seconds:
+                path.rmdir() if path.is_dir() else path.unlink()
+
+
+def queue(page: gr.Blocks) -> gr.Blocks:
+    """The page with a queue in which each visitor has one run waiting, so that nobody fills it alone."""
+    # After each event Gradio makes a table of all that it remembers, which would be ten thousand.
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
+    page.queue(max_size=WAITING, api_open=False)  # or who calls an endpoint directly passes the queue by
     queue = page._queue
     push = queue.push
 
@@ -65,6 +109,7 @@ def one_waiting_each(page: gr.Blocks) -> None:
         return await push(body=body, request=request, username=username)
 
     queue.push = push_first
+    return page
 
 
 def _visitor(session: str | None, request) -> str:
