@@ -164,14 +164,14 @@ def load_map(folder: Path) -> LatentMap:
 
 
 def follow(steps: Iterator["Step"], latent_map: LatentMap, way: list[np.ndarray]) -> Iterator["Step"]:
-    """The steps of a run of one latent; `way` grows by where it is on the map, (2,) each: its noise, then each step.
+    """The steps of a run of N latents; `way` grows by where they are on the map, (N, 2): their noise, then each step.
 
-    The last point is where the sample itself lies. Closing this closes the run.
+    The last points are where the samples themselves lie. Closing this closes the run.
     """
     with closing(steps):
         for step in steps:
             for state in [step.x_prev] if way else [step.x_t, step.x_prev]:
-                way.append(latent_map.place(state.float().cpu().numpy())[0])
+                way.append(latent_map.place(state.float().cpu().numpy()))
             yield step
 
 

@@ -70,6 +70,7 @@ def build(
     stops, recordings, search = Stops(), Recordings(), nearest.Search(zoo, data)
     first_views = first_views or wiring.FirstViews()
     with gr.Blocks(title=preview.TITLE, delete_cache=(limits.EVERY, limits.AGE), fill_width=False) as page:
+        around = wiring.Around(page, zoo, stops, first_views)
         gr.Markdown(HEADING, elem_classes="masthead")
         tour.add(page, zoo)
         if zoo.problems:
@@ -85,11 +86,11 @@ def build(
                 inside.connect(tab, of_run.exports.run, recordings, inside.layout())
             examples = first_views.add(lambda: sources.Examples.find(zoo, data))
             with gr.Tab("Forward", id="forward") as tab:
-                forward.connect(tab, zoo, stops, forward.layout(zoo), examples, first_views)
-            space = latent.add(zoo, stops, first_views, data)
+                forward.connect(tab, around, forward.layout(zoo), examples)
+            space = latent.add(around, data)
             if classify.keys(zoo):
                 with gr.Tab("Classify", id="classify") as tab:
-                    classify.connect(tab, zoo, stops, classify.layout(zoo), examples, first_views)
+                    classify.connect(tab, around, classify.layout(zoo), examples)
             library = training.Library(zoo, runs)
             with gr.Tab("Training", id="training") as tab:
                 training.connect(tab, tabs, library, training.layout(library))

@@ -74,15 +74,15 @@ def test_t_sne_places_its_own_points_and_refuses_others(latent_map):
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "heun"])
 def test_a_path_begins_at_the_noise_and_ends_exactly_where_the_sample_lies(latent_map, model, sampler):
-    settings = {"steps": 4, "seeds": [5], "sampler": sampler}
+    settings = {"steps": 4, "seeds": [5, 9], "sampler": sampler}
     way: list = []
     steps = list(follow(model.denoise("dog", **settings), latent_map, way))
     *_, last = model.denoise("dog", **settings)
     assert len(way) == len(steps) + 1
-    assert np.array_equal(way[0], latent_map.place(steps[0].x_t.numpy())[0])
-    assert np.array_equal(way[-1], latent_map.place(last.x_prev.numpy())[0])
+    assert np.array_equal(way[0], latent_map.place(steps[0].x_t.numpy()))
+    assert np.array_equal(way[-1], latent_map.place(last.x_prev.numpy()))
     for step, place in zip(steps[1:], way[1:], strict=False):
-        np.testing.assert_allclose(place, latent_map.place(step.x_t.numpy())[0], atol=1e-5)
+        np.testing.assert_allclose(place, latent_map.place(step.x_t.numpy()), atol=1e-5)
 
 
 def test_neighbours_are_the_nearest_of_all(latent_map):

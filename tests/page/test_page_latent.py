@@ -19,7 +19,7 @@ from diffdemo.data import create_cat_dog_dataset
 from diffdemo.errors import CheckpointError
 from diffdemo.latent.map import LatentMap, interpolate, load_map
 from diffdemo.ui.parts import latent_views as views
-from diffdemo.ui.parts.wiring import FirstViews
+from diffdemo.ui.parts.wiring import Around, FirstViews
 from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
@@ -82,7 +82,7 @@ def position(page: Page, index: int) -> list[float]:
 
 def click(page: Page, index: int) -> None:
     x, y = position(page, index)
-    page.locator(f"{MAP} canvas").click(position={"x": x, "y": y})
+    page.locator(f"{MAP} .chart").click(position={"x": x, "y": y})
     page.wait_for_selector(f"{POINT}[data-of='{index}']")
 
 
@@ -148,25 +148,58 @@ def test_the_point_and_the_ends_chosen_last_are_shown(open_page):
     page.wait_for_selector(f"{STRIP}[data-of='7-6']")
 
 
-def test_a_samples_path_is_drawn_as_it_comes_and_only_on_the_pca_map(open_page, model):
+def test_a_point_under_the_pointer_shows_its_picture(open_page, model, latent_map):
+    page = open_page()
+    open_latent(page)
+    assert page.locator(f"{MAP} .preview").is_hidden()
+    for index in (9, 24, 9):  # which is there already the second time
+        x, y = position(page, index)
+        page.locator(f"{MAP} .chart").hover(position={"x": x, "y": y})
+        page.wait_for_selector(f"{MAP} .preview[data-of='{index}']:visible")
+        assert np.array_equal(canvases(page, f"{MAP} .preview canvas"), model.decode(latent_map.latents[[index]]))
+        name = f"Point {index}, {('cat', 'dog')[latent_map.labels[index]]}"
+        assert page.inner_text(f"{MAP} .preview figcaption") == name
+    assert page.get_attribute(POINT, "data-of") not in ("9", "24")  # nothing was chosen
+    page.mouse.move(5, 5)
+    page.wait_for_selector(f"{MAP} .preview", state="hidden")
+
+
+def test_what_a_t_sne_map_cannot_show_goes_to_the_pca_map(open_page, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "mine.png")
+    page = open_page()
+    open_latent(page)
+    fill(page, Steps=3, Images=1)
+    page.get_by_role("button", name="t-SNE").click()
+    previous = page.get_attribute(viewer("latent"), "data-run")
+    page.get_by_role("button", name="Denoise a new sample").click()
+    wait_for_run(page, "latent", previous)
+    page.wait_for_selector(f"{MAP}[data-view=pca]")
+    assert "This is the PCA map now, because t-SNE cannot show a path." in page.inner_text(f"{MAP} .map-note")
+    page.get_by_role("button", name="t-SNE").click()
+    page.locator("[role=tabpanel]:visible input[type=file]").first.set_input_files(str(tmp_path / "mine.png"))
+    page.wait_for_selector(f"{MAP}[data-view=pca]")
+    assert "t-SNE cannot show your picture." in page.inner_text(f"{MAP} .map-note")
+
+
+def test_samples_paths_are_drawn_as_they_come_and_only_on_the_pca_map(open_page, model):
     page = open_page()
     open_latent(page)
     previous = page.get_attribute(viewer("latent"), "data-run")
-    fill(page, Steps=6, Seed=3)
+    fill(page, Steps=6, Seed=3, Images=2)
     page.get_by_role("radio", name="cat", exact=True).locator("visible=true").check()
-    page.get_by_role("button", name="Draw a path").click()
+    page.get_by_role("button", name="Denoise a new sample").click()
     wait_for_run(page, "latent", previous)
-    page.wait_for_selector(f"{MAP}[data-path='7']")
-    expected = model.sample("cat", steps=6, seeds=[3])
+    page.wait_for_selector(f"{MAP}[data-path='7'][data-paths='2']")
+    expected = model.sample("cat", steps=6, seeds=[3, 4])
     assert np.array_equal(canvases(page, f"{viewer('latent')} .x0 canvas"), expected)
-    with_path = page.locator(f"{MAP} canvas").screenshot()
+    with_path = page.locator(f"{MAP} .chart").screenshot()
     page.locator(f"{viewer('latent')} .scrubber").evaluate("s => { s.value = 0; s.dispatchEvent(new Event('input')); }")
     page.wait_for_selector(f"{viewer('latent')}[data-shown='0']")
-    assert page.locator(f"{MAP} canvas").screenshot() != with_path  # the dot has gone back to the noise
+    assert page.locator(f"{MAP} .chart").screenshot() != with_path  # the dot has gone back to the noise
     page.get_by_role("button", name="t-SNE").click()
     assert "cannot place new points, so paths" in page.inner_text(f"{MAP} .map-note")
     fill(page, Steps=0)
-    page.get_by_role("button", name="Draw a path").click()
+    page.get_by_role("button", name="Denoise a new sample").click()
     page.get_by_test_id("toast-body").filter(has_text="steps must be a whole number from 1 to 1000, not 0").wait_for()
 
 
@@ -219,7 +252,7 @@ def test_endpoints_do_what_the_tab_does(address, model, latent_map, tmp_path):
     *_, last = model.denoise("dog", steps=4, seeds=[8], sampler="ddpm", guidance_scale=1.5)
     assert np.array_equal(np.array(Image.open(sample)), model.images(last.x_prev)[0])
     np.testing.assert_allclose(settings["path"][-1], latent_map.place(last.x_prev.numpy())[0], rtol=1e-5)
-    assert len(settings["path"]) == 5
+    assert np.shape(settings["path"]) == (5, 2)
     with pytest.raises(AppError, match="point must be a whole number from 0 to 39, not 40"):
         client.predict(40, api_name="/latent_point")
 
@@ -255,7 +288,7 @@ def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_p
     config.write_text(json.dumps(json.loads(config.read_text()) | {"training": {"images_seen": 0}}))
     bare = open_shelf(tmp_path)
     with gr.Blocks() as page:
-        space = latent.add(bare, Stops(), FirstViews(), tmp_path)
+        space = latent.add(Around(page, bare, Stops(), FirstViews()), tmp_path)
     shown = {block["props"].get("elem_id") or block["props"].get("value"): block for block in page.config["components"]}
     assert any("train its denoiser with python" in str(name) for name in shown)
     assert not shown["latent-viewer"]["props"]["visible"] and shown["latent-map"]["props"]["visible"]
@@ -269,11 +302,12 @@ def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_p
 def test_without_a_map_the_tab_says_how_to_make_one_and_without_the_model_there_is_no_tab(all_checkpoints, zoo):
     bare = ModelZoo({"latent_diffusion": zoo["latent_diffusion"]}, {}, all_checkpoints)
     with gr.Blocks() as page:
-        assert latent.add(bare, Stops(), FirstViews(), "data") is None
+        assert latent.add(Around(page, bare, Stops(), FirstViews()), "data") is None
     shown = json.dumps(page.get_config_file(), default=str)
     assert "has no map of its latent space; make one with python" in shown and "latent-map" not in shown
     with gr.Blocks() as page:
-        assert latent.add(ModelZoo({"simple_unet": zoo["simple_unet"]}, {}), Stops(), FirstViews(), "data") is None
+        alone = ModelZoo({"simple_unet": zoo["simple_unet"]}, {})
+        assert latent.add(Around(page, alone, Stops(), FirstViews()), "data") is None
     assert "Latent space" not in json.dumps(page.get_config_file(), default=str)
 
 

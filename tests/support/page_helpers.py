@@ -42,7 +42,12 @@ def visits(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(address + query)
-        wait_for_run(page, "compare" if "tab=compare" in query else "generate")
+        tabs = ("compare", "forward", "latent", "classify")
+        linked = next((tab for tab in tabs if f"tab={tab}" in query), "generate")
+        if linked == "classify":
+            page.wait_for_selector("#classify-view .scores[data-state=done]")
+        else:
+            wait_for_run(page, linked)
         page.requested, page.complaints = requests, complaints
         return page
 

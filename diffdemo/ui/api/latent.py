@@ -96,7 +96,7 @@ def _path(zoo: ModelZoo, space: LatentSpace) -> None:
             lane = views.start(space, Settings(space.model.key, class_name, steps, **how, count=1), way)
             for reports in api.finish([lane]):
                 yield None, reports[0]
-            yield lane.pictures[0], lane.report() | {"path": np.stack(way).tolist()}
+            yield lane.pictures[0], lane.report() | {"path": np.concatenate(way).tolist()}
 
     inputs = [
         api.text("class_name", asked.class_name),

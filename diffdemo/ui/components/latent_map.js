@@ -1,6 +1,8 @@
 // A map of latents to click on. A message has any of {scene: {views: {pca, tsne}, labels, classes, shares}, ends: [A, B],
-// selected, path: {run, points}, placed}: points are base64 of float32, x and y in turn; `placed` is [x, y] of the visitor's
-// own picture, which is point -1. Choosing a point asks "select" with {index}, another A or B "input" with {a, b}.
+// selected, path: {run, seeds, points, done}, placed, preview: {of, picture, size}}: points are base64 of float32, x and y in
+// turn, those of a path seed by seed; `placed` is [x, y] of the visitor's own picture, which is point -1; the picture of `preview`
+// is base64 of uint8 RGB. Choosing a point asks "select" with {index}, another A or B "input" with {a, b}, and a pointer over a
+// point "focus" with {index}, once, for its preview. What cannot be seen on the t-SNE map goes to the PCA map.
 // Other components choose a point with a "go" event, detail its index, and an end with an "end" event, detail {name, index}.
 
 const MINE = -1;
@@ -33,7 +35,11 @@ const note = make("p", "map-note", "The map appears here in a moment.");
 const spoken = make("span", "spoken");
 spoken.setAttribute("role", "status");
 head.append(switches, legend);
-root.append(head, canvas, note, spoken);
+const preview = make("figure", "preview");
+const previewed = new Map(); // pictures by point
+preview.hidden = true;
+note.setAttribute("role", "status");
+root.append(head, canvas, note, spoken, preview);
 
 function place(index) {
   if (index === MINE) return state.view === "pca" ? state.placed : null;
@@ -47,7 +53,7 @@ function paint() {
 // The viewer's scrubber moves the dot on the path: at step k it shows what lies at point k, at the end the sample.
 function stepOnDisplay() {
   const viewer = document.querySelector("#latent-viewer .viewer");
-  const last = state.path ? state.path.points.length / 2 - 1 : 0;
+  const last = state.path ? state.path.ways[0].length / 2 - 1 : 0;
   if (!viewer?.dataset.shown || viewer.dataset.run !== state.path?.run) return last;
   const step = Number(viewer.dataset.shown);
   return state.path.done && step === last - 1 ? last : Math.min(step, last);
@@ -63,6 +69,8 @@ function explain() {
 
 function look(view) {
   state.view = view;
+  state.hover = null;
+  showPreview();
   root.dataset.view = view;
   for (const button of switches.children) button.setAttribute("aria-pressed", String(button.dataset.view === view));
   if (scene) explain();
@@ -110,17 +118,33 @@ function under(event) {
   return scene && best([event.clientX - box.left, event.clientY - box.top], near);
 }
 
-canvas.addEventListener("pointermove", (event) => {
-  const index = under(event);
+// The picture of the point under the pointer, beside it; asked for if it is not here yet.
+function showPreview() {
+  const index = state.hover;
+  preview.hidden = index === null || !previewed.has(index);
+  if (index === null) return;
+  if (preview.hidden) return ask("focus", { index });
+  const { picture, size } = previewed.get(index);
+  const shown = make("canvas");
+  [shown.height, shown.width] = size;
+  draw([shown], unpack(picture), size);
+  preview.replaceChildren(shown, make("figcaption", "", name(index)));
+  preview.dataset.of = String(index);
+  const [x, y] = screen(place(index));
+  const left = x < canvas.clientWidth / 2 ? x + 14 : x - 14 - preview.offsetWidth;
+  const top = Math.max(0, Math.min(y - preview.offsetHeight / 2, canvas.clientHeight - preview.offsetHeight));
+  [preview.style.left, preview.style.top] = [`${left}px`, `${canvas.offsetTop + top}px`];
+}
+
+function hover(index) {
   if (index === state.hover) return;
   state.hover = index;
-  canvas.title = index === null ? "" : name(index);
   paint();
-});
-canvas.addEventListener("pointerleave", () => {
-  state.hover = null;
-  paint();
-});
+  showPreview();
+}
+
+canvas.addEventListener("pointermove", (event) => hover(under(event)));
+canvas.addEventListener("pointerleave", () => hover(null));
 canvas.addEventListener("click", (event) => {
   const index = under(event);
   if (index !== null) go(index);
@@ -161,11 +185,27 @@ function receive() {
     explain();
   }
   if (message.ends) [state.ends.A, state.ends.B] = message.ends;
+  const unseen = message.placed ? "your picture" : message.path && message.path.run !== state.path?.run ? "a path" : "";
   if (message.path) {
-    state.path = { ...message.path, points: new Float32Array(unpack(message.path.points).buffer) };
-    root.dataset.path = String(state.path.points.length / 2);
+    const points = new Float32Array(unpack(message.path.points).buffer);
+    const one = points.length / message.path.seeds.length;
+    const ways = message.path.seeds.map((_, number) => points.subarray(number * one, (number + 1) * one));
+    state.path = { ...message.path, ways };
+    root.dataset.path = String(one / 2);
+    root.dataset.paths = String(ways.length);
   }
-  if (message.placed) state.placed = message.placed;
+  if (message.placed) {
+    state.placed = message.placed;
+    previewed.delete(MINE); // of the one before
+  }
+  if (unseen && state.view !== "pca") {
+    look("pca");
+    note.textContent = `This is the PCA map now, because t-SNE cannot show ${unseen}. ${note.textContent}`;
+  }
+  if (message.preview) {
+    previewed.set(message.preview.of, message.preview);
+    showPreview();
+  }
   if (message.selected !== undefined) choose(message.selected);
   if (message.placed && Object.values(state.ends).includes(MINE)) ask("input", { a: state.ends.A, b: state.ends.B });
   paint();

@@ -16,7 +16,7 @@ function fit(points, width, height) {
   return (point) => [x + scale * point[0], y - scale * point[1]];
 }
 
-// Paint the points, and over them what `state` says; `place` knows where a point is, `step` is that of the path on display.
+// Paint the points, and over them what `state` says; `place` knows where a point is, `step` is that of the paths on display.
 // Returns the function from a place on the map to pixels.
 function paintMap(canvas, scene, state, place, step) {
   const [width, height, ratio] = [canvas.clientWidth, canvas.clientHeight, window.devicePixelRatio || 1];
@@ -25,8 +25,8 @@ function paintMap(canvas, scene, state, place, step) {
   const { color: ink, backgroundColor: ground } = getComputedStyle(canvas);
   const colour = (name) => getComputedStyle(canvas).getPropertyValue(`--${name}`);
   const flat = state.view === "pca";
-  const path = flat ? state.path?.points : null;
-  const screen = fit([...scene.views[state.view], ...(path ?? []), ...((flat && state.placed) || [])], width, height);
+  const ways = (flat && state.path?.ways) || [];
+  const screen = fit([...scene.views[state.view], ...ways.flatMap((way) => [...way]), ...((flat && state.placed) || [])], width, height);
   pen.scale(ratio, ratio);
 
   function disc(point, radius) {
@@ -65,8 +65,9 @@ function paintMap(canvas, scene, state, place, step) {
     pen.fill();
   });
   pen.globalAlpha = 1;
-  if (path) {
-    const points = Array.from({ length: path.length / 2 }, (_, at) => path.subarray(2 * at, 2 * at + 2));
+  ways.forEach((way, number) => {
+    const points = Array.from({ length: way.length / 2 }, (_, at) => way.subarray(2 * at, 2 * at + 2));
+    const alone = ways.length === 1;
     [pen.strokeStyle, pen.fillStyle, pen.lineWidth, pen.lineJoin] = [ink, ink, 1.5, "round"];
     pen.beginPath();
     for (const point of points) pen.lineTo(...screen(point));
@@ -75,12 +76,12 @@ function paintMap(canvas, scene, state, place, step) {
       disc(point, 2);
       pen.fill();
     }
-    mark(points[0], "○", "noise", 16);
-    if (state.path.done) mark(points.at(-1), "★", "sample", 16);
+    mark(points[0], "○", alone ? "noise" : "", 16);
+    if (state.path.done) mark(points.at(-1), "★", alone ? "sample" : `seed ${state.path.seeds[number]}`, 16);
     pen.fillStyle = colour("here");
     disc(points[step], 5);
     pen.fill();
-  }
+  });
   if (place(MINE)) mark(place(MINE), "✚", "yours", 16);
   pen.strokeStyle = ink;
   for (const [index, radius, thick] of [

@@ -1,6 +1,7 @@
 """What people take away from a run on display: files, the command and the Python that repeat it, a link."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from diffdemo.ui.parts import tour, wiring
 from diffdemo.ui.runs import compare_link, reproduce
 from diffdemo.ui.runs.recordings import KINDS, Recordings
 from diffdemo.ui.runs.sampling_run import SamplingRun
-from diffdemo.ui.runs.settings import IN_A_LINK, TAB, link
+from diffdemo.ui.runs.settings import IN_A_LINK, OF_ONE_TAB, TAB, link
 
 # The step on display, counted from 1.
 STEP = 'Number(document.querySelector("#generate-viewer .viewer")?.dataset.shown) + 1 || undefined'
@@ -28,7 +29,8 @@ SPACE = os.environ.get("SPACE_ID", "")
 WHOLE_ADDRESS = f"""(address, shown = false) => {{
     const framed = "{SPACE}" && window.parent !== window;
     const whole = new URL(shown && framed ? "https://huggingface.co/spaces/{SPACE}" : location.href);
-    for (const name of {["tab", *tour.NAMES, *IN_A_LINK, *compare_link.IN_A_LINK]}) whole.searchParams.delete(name);
+    const known = {["tab", *tour.NAMES, *IN_A_LINK, *OF_ONE_TAB, *compare_link.IN_A_LINK]};
+    for (const name of known) whole.searchParams.delete(name);
     const asked = new URLSearchParams(address.slice(address.indexOf("?")));
     asked.forEach((value, name) => whole.searchParams.set(name, value));
     return whole.href;
@@ -92,6 +94,12 @@ def layout() -> Exports:
     return Exports(gr.State(), file, tuple(save), command, python, address)
 
 
+def share() -> gr.Textbox:
+    """A link to a run's settings, folded away."""
+    with gr.Accordion("Share", open=False, elem_classes="reproduce"):
+        return gr.Textbox(label="Link to these settings", lines=1, interactive=False, buttons=["copy"])
+
+
 def describe(name: str, lane: SamplingRun, checkpoints: Path) -> tuple[str, str, str, str]:
     """The name of a run and the texts that belong to it."""
     return name, reproduce.command(lane, checkpoints), reproduce.python(lane, checkpoints), link(lane.settings)
@@ -125,3 +133,24 @@ def connect_link(box: gr.Textbox, going: Dependency) -> None:
     # Every run changes the text; the browser puts its own address before it.
     box.change(None, box, box, js=f"(address) => ({WHOLE_ADDRESS})(address, true)", **wiring.PRIVATE)
     going.success(None, box, js=IN_THE_ADDRESS_BAR, **wiring.PRIVATE)
+
+
+def connect_restoring(page: gr.Blocks, tab: str, restore: Callable, outputs: list, run_id: str, ready: str) -> None:
+    """Bring a tab's settings back from the address of the page, then open the tab and press its button.
+
+    Args:
+        tab: one of `wiring.RESTORED`.
+        restore: from the address's query to updates of the outputs; None if it asks nothing of this tab.
+        ready: selects what must be on the page before the button can be pressed.
+    """
+
+    def restored(request: gr.Request) -> object:
+        with wiring.toasts():
+            updates = restore(request.query_params)
+        return gr.skip() if updates is None else updates
+
+    asked = page.load(restored, outputs=outputs, show_progress="hidden", **wiring.BESIDE)
+    for outcome in (asked.success, asked.failure):
+        wiring.open_if_linked(outcome, tab)
+    names = [*IN_A_LINK, *OF_ONE_TAB]
+    asked.success(None, js=wiring.press_if_linked(tab, run_id, names, ready), **wiring.PRIVATE)

@@ -151,6 +151,12 @@ def point(space: LatentSpace, value: object, mine: np.ndarray | None = None) -> 
     }
 
 
+def preview(space: LatentSpace, value: object, mine: np.ndarray | None = None) -> dict:
+    """What a point, or for -1 the visitor's own picture, decodes to, to be shown on the map."""
+    picture = space.model.decode(space.latent(value, mine)[None])
+    return {"preview": {"of": value, "picture": pack(picture), "size": list(space.model.image_size)}}
+
+
 def placed(space: LatentSpace, mine: np.ndarray) -> dict:
     """Where the visitor's own picture lies on the map."""
     return {"placed": space.map.place(space.latent(MINE, mine)).tolist(), "selected": MINE}
@@ -173,7 +179,7 @@ def strip(space: LatentSpace, a: object, b: object, mine: np.ndarray | None = No
 
 
 def start(space: LatentSpace, asked: Settings, way: list[np.ndarray]) -> SamplingRun:
-    """A checked run, of one image, which puts its path on the map, (x, y) of every state, into `way`.
+    """A checked run which puts its paths on the map, (N, 2) of every state of its N images, into `way`.
 
     Raises:
         RequestError: a setting is out of range or unknown.
@@ -185,11 +191,11 @@ def start(space: LatentSpace, asked: Settings, way: list[np.ndarray]) -> Samplin
 def walk(
     space: LatentSpace, asked: Settings, halted: Callable[[], bool] = lambda: False, seconds: float | None = None
 ) -> Iterator[tuple[dict, dict]]:
-    """Run these settings: messages for the viewer, as `stream` has them, each with the path so far for the map."""
+    """Run these settings: messages for the viewer, as `stream` has them, each with the paths so far for the map."""
     way: list[np.ndarray] = []
     for message in stream([start(space, asked, way)], halted, seconds):
-        path = {"run": message["run"], "points": pack_numbers(np.stack(way)), "done": message["state"] == "done"}
-        yield message, {"path": path}
+        path = {"run": message["run"], "done": message["state"] == "done", "seeds": message["lanes"][0]["seeds"]}
+        yield message, {"path": path | {"points": pack_numbers(np.stack(way, axis=1))}}
 
 
 class Films:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 
 import gradio as gr
@@ -15,6 +16,7 @@ from diffdemo import validate
 from diffdemo.errors import DiffdemoError
 from diffdemo.ui.runs import zero_gpu
 from diffdemo.ui.runs.stream import Stops
+from diffdemo.ui.runs.zoo import ModelZoo
 
 # One run at a time: two at once on the same cores would make both slow. The queue tells visitors their place.
 QUEUE = {"concurrency_id": "network", "concurrency_limit": 1}
@@ -36,11 +38,14 @@ ON_LOAD = """() => {
     }, true);
     addEventListener("popstate", () => location.reload());
 }"""
+# Tabs that open themselves, after their settings have come back.
+RESTORED = ("forward", "latent", "classify")
 # Of the page's address.
-OPEN_LINKED_TAB = """() => {
+OPEN_LINKED_TAB = f"""() => {{
     const asked = new URLSearchParams(location.search).get("tab");
-    if (asked) document.querySelector(`[role=tab][data-tab-id="${CSS.escape(asked)}"]`)?.click();
-}"""
+    if (!asked || {list(RESTORED)}.includes(asked)) return;
+    document.querySelector(`[role=tab][data-tab-id="${{CSS.escape(asked)}}"]`)?.click();
+}}"""
 LATEX = [{"left": mark, "right": mark, "display": mark == "$$"} for mark in ("$$", "$")]
 
 
@@ -166,6 +171,25 @@ def visitor(request: gr.Request, tab: str) -> str:
     return f"{request.session_hash}/{tab}"
 
 
+@dataclass(frozen=True)
+class Around:
+    """What tabs are wired to: the page they are on, its models, the runs that go on, and its first views."""
+
+    page: gr.Blocks
+    zoo: ModelZoo
+    stops: Stops
+    first_views: FirstViews
+
+
+def open_if_linked(event: Callable, tab: str) -> None:
+    """Let an event open a tab of `RESTORED` if the address of the page asks for it."""
+    js = f"""() => {{
+        if (new URLSearchParams(location.search).get("tab") !== "{tab}") return;
+        document.querySelector('[role=tab][data-tab-id="{tab}"]').click();
+    }}"""
+    event(None, js=js, **PRIVATE)
+
+
 def buttons(name: str, elem_id: str) -> tuple[gr.Button, gr.Button]:
     """The tab's two actions, on top of its settings: always in sight, and right below the pictures on a phone."""
     with gr.Row(elem_classes="actions"):
@@ -173,24 +197,27 @@ def buttons(name: str, elem_id: str) -> tuple[gr.Button, gr.Button]:
         return run, gr.Button("Stop", min_width=80, scale=1)
 
 
-def press(elem_id: str) -> str:
-    """JavaScript that clicks a button as soon as it is there: a tab's come when it is opened."""
+def press(elem_id: str, ready: str = "body") -> str:
+    """JavaScript that clicks a button as soon as it and what is selected by `ready` are there.
+
+    A tab's come when it is opened.
+    """
     return f"""() => {{
         const click = () => {{
             const button = document.getElementById("{elem_id}");
-            if (button) button.click();
+            if (button && document.querySelector("{ready}")) button.click();
             else requestAnimationFrame(click);
         }};
         click();
     }}"""
 
 
-def press_if_linked(tab: str, elem_id: str, names: Iterable[str]) -> str:
-    """JavaScript that clicks a tab's button if the page's address has any of these settings, for that tab."""
+def press_if_linked(tab: str, elem_id: str, names: Iterable[str], ready: str = "body") -> str:
+    """JavaScript that clicks a tab's button, see `press`, if the page's address has any of these settings for it."""
     return f"""() => {{
         const asked = new URLSearchParams(location.search);
         const here = (asked.get("tab") ?? "generate") === "{tab}";
-        if (here && {list(names)}.some((name) => asked.has(name))) ({press(elem_id)})();
+        if (here && {list(names)}.some((name) => asked.has(name))) ({press(elem_id, ready)})();
     }}"""
 
 

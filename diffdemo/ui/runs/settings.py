@@ -94,6 +94,7 @@ class Settings:
 NAMES = [field.name for field in fields(Settings)]
 # What a link calls each setting.
 IN_A_LINK = {{"class_name": "class", "count": "images"}.get(name, name): name for name in NAMES}
+OF_ONE_TAB = ("t", "draws")  # what else a link may have
 
 
 def _typed(value: object) -> object:
@@ -112,14 +113,21 @@ def can_be_guided(model: Generator) -> bool:
     return bool(model.classes or model.guide)
 
 
-def link(settings: Settings) -> str:
-    """The part of an address, from "?" on, that opens the page with these settings, which are checked."""
+def link(settings: Settings, **more: object) -> str:
+    """The part of an address, from "?" on, that opens the page with these settings, which are checked.
+
+    More is what else is in it: the `tab`, if it is another, and what only that has.
+    """
     texts = settings.texts()
-    return "?" + urlencode({name: texts[setting] for name, setting in IN_A_LINK.items()})
+    return "?" + urlencode(more | {name: texts[setting] for name, setting in IN_A_LINK.items()})
 
 
-def linked(zoo: ModelZoo, query: Mapping[str, str]) -> Settings | None:
-    """The checked settings that a link's query asks for; None if it names none, or is for another tab.
+def linked(
+    zoo: ModelZoo, query: Mapping[str, str], tab: str = TAB, own: tuple[str, ...] = (), **fixed: object
+) -> Settings | None:
+    """The checked settings that a link's query asks for; None if it names none, or is for another tab than this.
+
+    `own` are names of others that the tab has, and what is fixed, by name, is no matter of the link.
 
     What the link leaves out is as on the page when it opens with that model; what is no setting is passed over.
 
@@ -127,6 +135,6 @@ def linked(zoo: ModelZoo, query: Mapping[str, str]) -> Settings | None:
         RequestError: a setting is out of range or unknown.
     """
     asked = {setting: query[name] for name, setting in IN_A_LINK.items() if name in query}
-    if not asked or query.get("tab", TAB) != TAB:
+    if query.get("tab", TAB) != tab or not (asked or any(name in query for name in own)):
         return None
-    return Settings.of(zoo, **{"model": zoo.pick(FAVOURITE), **asked}).checked(zoo)
+    return Settings.of(zoo, **{"model": zoo.pick(FAVOURITE), **asked, **fixed}).checked(zoo)

@@ -2,25 +2,27 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import gradio as gr
 import numpy as np
 
+from diffdemo import validate
 from diffdemo.generator import Generator
 from diffdemo.measure import explained
 from diffdemo.measure.diffusion_classifier import DRAWS, Scores, refine
 from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import pack
-from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.parts import exports, sources, wiring
 from diffdemo.ui.parts.sources import Examples, Source
 from diffdemo.ui.runs.settings import FAVOURITE
-from diffdemo.ui.runs.stream import SECONDS_BETWEEN_MESSAGES, Stops
+from diffdemo.ui.runs.stream import SECONDS_BETWEEN_MESSAGES
 from diffdemo.ui.runs.zoo import ModelZoo, title
 
-RUN_ID = "classify-run"
+RUN_ID, TAB = "classify-run", "classify"
 AUTOENCODER = "latent_diffusion"
 FIRST_DRAWS, MOST_DRAWS, FIRST_SEED = 16, 128, "0"
 
@@ -54,6 +56,7 @@ class Controls:
     draws: gr.Slider
     cost: gr.Markdown
     seed: gr.Textbox
+    link: gr.Textbox
 
 
 class Pace:
@@ -109,9 +112,10 @@ def layout(zoo: ModelZoo) -> Controls:
             seed = gr.Textbox(FIRST_SEED, label="Seed of the noises", max_lines=1)
         with gr.Column(elem_classes="words"):
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
+            link = exports.share()
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    return Controls(run, stop, view, source, model, draws, cost, seed)
+    return Controls(run, stop, view, source, model, draws, cost, seed, link)
 
 
 def blank(picture: np.ndarray) -> dict:
@@ -213,21 +217,29 @@ def first_answer(zoo: ModelZoo, pace: Pace, examples: Examples) -> dict:
     return last
 
 
-def connect(
-    tab: gr.Tab,
-    zoo: ModelZoo,
-    stops: Stops,
-    controls: Controls,
-    examples: wiring.FirstView,
-    first_views: wiring.FirstViews,
-) -> None:
-    """Wire the tab, which shows its first answer when it is opened."""
-    pace = Pace()
-    first = first_views.add(lambda: first_answer(zoo, pace, examples()))
+def asked_for(zoo: ModelZoo, query: Mapping[str, str]) -> tuple | None:
+    """The checked model, number of draws and seed of a link's query; None if it is for another tab or names none.
 
-    def run(halted: Callable[[], bool], model, draws, seed, asked) -> Iterator[dict]:
+    Raises:
+        RequestError: one of them is out of range or unknown.
+    """
+    if query.get("tab") != TAB or not any(name in query for name in ("model", "draws", "seed")):
+        return None
+    model = validate.choice("model", query.get("model", first_model(zoo)), keys(zoo))
+    draws = validate.whole_number("draws", query.get("draws", FIRST_DRAWS), 1, MOST_DRAWS)
+    return model, draws, str(*validate.seeds(query.get("seed", FIRST_SEED)))
+
+
+def connect(tab: gr.Tab, around: wiring.Around, controls: Controls, examples: wiring.FirstView) -> None:
+    """Wire the tab, which shows its first answer when it is opened, or runs what the page's address asks for."""
+    zoo, stops, pace = around.zoo, around.stops, Pace()
+    first = around.first_views.add(lambda: first_answer(zoo, pace, examples()))
+
+    def run(halted: Callable[[], bool], model, draws, seed, asked) -> Iterator[tuple]:
         started = start(zoo, sources.picture_of(asked), model, draws, seed)
-        yield from stream(zoo, pace, *started, int(draws), halted, wiring.time_limit(), examples())
+        address = "?" + urlencode({"tab": TAB, "model": model, "draws": int(draws), "seed": str(seed).strip()})
+        for message in stream(zoo, pace, *started, int(draws), halted, wiring.time_limit(), examples()):
+            yield message, address
 
     def cost(model: str, draws: float | None) -> str:
         """What a run costs; nothing new as long as the number of draws is being typed."""
@@ -246,14 +258,18 @@ def connect(
     source = controls.source
     chosen_on_page = wiring.reading(source.off_page)
     inputs = [controls.model, controls.draws, controls.seed, source.picture]
-    going = wiring.connect_run(
-        controls.run, run, inputs, controls.view, controls.model, stops, "classify", (source.off_page,)
+    outputs = [controls.view, controls.link]
+    going = wiring.connect_run(controls.run, run, inputs, outputs, controls.model, stops, TAB, (source.off_page,))
+    wiring.connect_stop(controls.stop.click, going, controls.view, stops, TAB)
+    exports.connect_link(controls.link, going)
+    restored = [controls.model, controls.draws, controls.seed]
+    exports.connect_restoring(
+        around.page, TAB, lambda query: asked_for(zoo, query), restored, RUN_ID, "#classify-picker [data-chosen]"
     )
-    wiring.connect_stop(controls.stop.click, going, controls.view, stops, "classify")
     sources.connect(source)
     newest = {"trigger_mode": "always_last", **sources.TOASTING}
     source.picker.select(show, source.picture, controls.view, js=chosen_on_page, **newest)
-    wiring.connect_stop(source.picker.select, going, controls.view, stops, "classify")
+    wiring.connect_stop(source.picker.select, going, controls.view, stops, TAB)
     asked = [controls.model, controls.draws]
     # Without Gradio's checks, which fail at an empty field.
     gr.on([controls.model.input, controls.draws.input], cost, asked, controls.cost, preprocess=False, **newest)

@@ -1,6 +1,6 @@
 """The Forward tab: how noise hides a picture, level by level, and what a model makes of it from there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -12,15 +12,15 @@ from diffdemo.errors import RequestError
 from diffdemo.trajectory import Trajectory, curves
 from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import pack, viewer
-from diffdemo.ui.parts import sources, wiring
+from diffdemo.ui.parts import exports, sources, wiring
 from diffdemo.ui.parts.fields import Fields
 from diffdemo.ui.parts.sources import Examples, Source
 from diffdemo.ui.runs.sampling_run import SamplingRun
-from diffdemo.ui.runs.settings import FAVOURITE, FIRST_SEED, Settings
-from diffdemo.ui.runs.stream import Stops, stream, whole
+from diffdemo.ui.runs.settings import FAVOURITE, FIRST_SEED, Settings, link, linked
+from diffdemo.ui.runs.stream import stream, whole
 from diffdemo.ui.runs.zoo import ModelZoo
 
-RUN_ID = "forward-run"
+RUN_ID, TAB = "forward-run", "forward"
 FIRST_LEVEL = 300
 FILM, STOPS = 64, 8  # levels that the browser keeps, for an answer at once, and those in the strip
 # The level on display when a button is pressed, if there is any yet: the browser knows it before the server does.
@@ -52,6 +52,7 @@ class Controls:
     source: Source
     fields: Fields
     level: gr.Number
+    link: gr.Textbox
 
 
 def layout(zoo: ModelZoo) -> Controls:
@@ -75,9 +76,10 @@ def layout(zoo: ModelZoo) -> Controls:
             level = gr.Number(FIRST_LEVEL, visible=False)
         with gr.Column(elem_classes="words"):
             gr.Markdown(EXPLANATION, latex_delimiters=wiring.LATEX)
+            link = exports.share()
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    return Controls(run, stop, view, back, source, fields, level)
+    return Controls(run, stop, view, back, source, fields, level, link)
 
 
 def path(zoo: ModelZoo, picture: np.ndarray | None, model: str, seed: object) -> Trajectory:
@@ -140,22 +142,25 @@ def first_scene(zoo: ModelZoo, examples: Examples) -> tuple:
     return picture, scene(zoo, picture, model, FIRST_SEED, FIRST_LEVEL), whole(stream([lane]))
 
 
-def connect(
-    tab: gr.Tab,
-    zoo: ModelZoo,
-    stops: Stops,
-    controls: Controls,
-    examples: wiring.FirstView,
-    first_views: wiring.FirstViews,
-) -> None:
-    """Wire the tab, which shows its first scene when it is opened."""
-    fields = controls.fields
-    first = first_views.add(lambda: first_scene(zoo, examples()))
+def connect(tab: gr.Tab, around: wiring.Around, controls: Controls, examples: wiring.FirstView) -> None:
+    """Wire the tab, which shows its first scene when it is opened, or runs what the page's address asks for."""
+    zoo, stops, fields = around.zoo, around.stops, controls.fields
+    first = around.first_views.add(lambda: first_scene(zoo, examples()))
 
     def run(halted: Callable[[], bool], *values) -> Iterator[dict]:
         values = iter(values)
         settings, asked, t = Settings(**fields.read(values)), *values
-        yield from stream([start(zoo, sources.picture_of(asked), settings, t)], halted, wiring.time_limit())
+        lane = start(zoo, sources.picture_of(asked), settings, t)
+        address = link(replace(settings, count=1).checked(zoo), tab=TAB, t=int(t))
+        for message in stream([lane], halted, wiring.time_limit()):
+            yield message, address
+
+    def restore(query: Mapping[str, str]) -> dict | None:
+        asked = linked(zoo, query, TAB, ("t",), count=1)
+        if asked is None:
+            return None
+        last = zoo[asked.model].diffusion.schedule.steps - 1
+        return fields.show(asked) | {controls.level: validate.whole_number("t", query.get("t", FIRST_LEVEL), 0, last)}
 
     def unless_refused(show: Callable) -> Callable:
         """Of what the seed's field may be wrong for, and that has said so when the field was left."""
@@ -180,7 +185,7 @@ def connect(
         if mine is not None:
             return choices, *[gr.skip()] * 2
         picture, message, back = first()
-        as_first = (model, seed) == (zoo.pick(FAVOURITE), FIRST_SEED)
+        as_first = (model, seed, t) == (zoo.pick(FAVOURITE), FIRST_SEED, FIRST_LEVEL)
         with wiring.toasts():
             return choices, message if as_first else scene(zoo, picture, model, seed, t), back
 
@@ -189,8 +194,12 @@ def connect(
     off_page = (controls.source.off_page, LEVEL)
     chosen_on_page = wiring.reading(*off_page)
     inputs = [*fields.inputs(), controls.source.picture, controls.level]
-    going = wiring.connect_run(controls.run, run, inputs, controls.viewer, fields["model"], stops, "forward", off_page)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "forward")
+    outputs = [controls.viewer, controls.link]
+    going = wiring.connect_run(controls.run, run, inputs, outputs, fields["model"], stops, TAB, off_page)
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB)
+    exports.connect_link(controls.link, going)
+    restored = [*fields.outputs(), controls.level]
+    exports.connect_restoring(around.page, TAB, restore, restored, RUN_ID, "#forward-picker [data-chosen]")
     sources.connect(controls.source)
     fields.connect_model()
     fields.connect_guidance(fields["class_name"])

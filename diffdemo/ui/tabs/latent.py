@@ -1,6 +1,6 @@
 """The Latent space tab: a map of encoded pictures to click on, ways between them, and a sample's path across it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +11,17 @@ from diffdemo.errors import CheckpointError
 from diffdemo.records.tables import plain
 from diffdemo.ui.components.block import block
 from diffdemo.ui.components.viewer import viewer
+from diffdemo.ui.parts import exports, sources, wiring
 from diffdemo.ui.parts import latent_views as views
-from diffdemo.ui.parts import sources, wiring
 from diffdemo.ui.parts.exports import SAVE
 from diffdemo.ui.parts.fields import Fields
 from diffdemo.ui.parts.latent_views import LatentSpace
-from diffdemo.ui.runs.settings import Settings
-from diffdemo.ui.runs.stream import Stops, whole
+from diffdemo.ui.runs.settings import Settings, link, linked
+from diffdemo.ui.runs.stream import whole
 from diffdemo.ui.runs.zoo import ModelZoo
 
-RUN_ID = "latent-run"
+RUN_ID, TAB = "latent-run", "latent"
+SAMPLES = 3  # whose paths are drawn, unless another number is asked for
 
 LEAD = """Each point is a picture, squeezed into {dim} numbers: click one to see it decoded, walk from one to another,
 or watch a new sample find its way from noise to where pictures are."""
@@ -62,22 +63,25 @@ class Controls:
     file: gr.DownloadButton
     upload: gr.UploadButton
     fields: Fields
+    link: gr.Textbox
 
 
-def add(zoo: ModelZoo, stops: Stops, first_views: wiring.FirstViews, data: str | Path) -> LatentSpace | None:
+def add(around: wiring.Around, data: str | Path) -> LatentSpace | None:
     """Put the whole tab on the page; without a map, one sentence that says how to get one, and None.
 
     Without a model of latents there is no tab.
     """
+    zoo = around.zoo
     if views.MODEL not in zoo.keys:
         return None
-    with gr.Tab("Latent space", id="latent") as tab:
+    with gr.Tab("Latent space", id=TAB) as tab:
         try:
             space = LatentSpace.open(zoo, data)
         except CheckpointError as error:
             gr.Markdown(plain(str(error)), elem_classes="problems")
+            wiring.open_if_linked(around.page.load, TAB)
             return None
-        connect(tab, zoo, space, stops, layout(zoo, space), first_views)
+        connect(tab, around, space, layout(zoo, space))
         return space
 
 
@@ -86,9 +90,9 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
 
     Where no sample can be drawn, a sentence says why in place of its way and its settings.
     """
-    fields, possible = Fields(zoo, Settings.of(zoo, space.model.key)), not space.pathless
+    fields, possible = Fields(zoo, Settings.of(zoo, space.model.key, count=SAMPLES)), not space.pathless
     with gr.Row(elem_classes="tab-body"):
-        run, stop = wiring.buttons("Draw a path", RUN_ID)
+        run, stop = wiring.buttons("Denoise a new sample", RUN_ID)
         run.interactive = stop.interactive = possible
         with gr.Column(elem_classes="stage"):
             gr.Markdown(LEAD.format(dim=space.model.shape[0]), elem_classes="lead")
@@ -115,16 +119,18 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
             upload = sources.upload("Place your own picture")
             with gr.Column(visible=possible, min_width=0):
                 fields.add_class(elem_classes="queue-place")
-                fields.add_seed()
+                fields.add_seed(new=True)
                 fields.add_steps_and_guidance()
+                fields.add_count()
                 fields.add_sampler()
                 fields.add_guided_how()
         with gr.Column(elem_classes="words"):
             words = EXPLANATION.format(dim=space.model.shape[0], count=len(space.map))
             gr.Markdown(words, latex_delimiters=wiring.LATEX)
+            link = exports.share()
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
-    return Controls(run, stop, chart, way, point, absent, fetch, strip, gif, file, upload, fields)
+    return Controls(run, stop, chart, way, point, absent, fetch, strip, gif, file, upload, fields, link)
 
 
 def first_points(space: LatentSpace) -> tuple[int, int]:
@@ -139,21 +145,15 @@ def first_scene(zoo: ModelZoo, space: LatentSpace) -> tuple:
     a, b = first_points(space)
     chart, run = views.scene(space, a, (a, b)), gr.skip()
     if not space.pathless:
-        messages, ways = zip(*views.walk(space, Settings.of(zoo, space.model.key, count=1)), strict=True)
+        messages, ways = zip(*views.walk(space, Settings.of(zoo, space.model.key, count=SAMPLES)), strict=True)
         chart, run = chart | ways[-1], whole(iter(messages))
     return chart, run, views.point(space, a), views.strip(space, a, b)
 
 
-def connect(
-    tab: gr.Tab,
-    zoo: ModelZoo,
-    space: LatentSpace,
-    stops: Stops,
-    controls: Controls,
-    first_views: wiring.FirstViews,
-) -> None:
-    """Wire the tab, which shows its first scene when it is opened."""
-    films, first = views.Films(), first_views.add(lambda: first_scene(zoo, space))
+def connect(tab: gr.Tab, around: wiring.Around, space: LatentSpace, controls: Controls) -> None:
+    """Wire the tab, which shows its first scene when it is opened, or runs what the page's address asks for."""
+    zoo, stops = around.zoo, around.stops
+    films, first = views.Films(), around.first_views.add(lambda: first_scene(zoo, space))
     first_a, first_b = first_points(space)
     chosen, ends, mine = gr.State(first_a), gr.State((first_a, first_b)), gr.State(None)
 
@@ -161,13 +161,23 @@ def connect(
         with wiring.toasts():
             return views.point(space, asked["index"], picture), asked["index"]
 
+    def show_preview(picture, asked: dict) -> dict:
+        with wiring.toasts():
+            return views.preview(space, asked["index"], picture)
+
     def connect_ends(picture, asked: dict) -> tuple:
         with wiring.toasts():
             return views.strip(space, asked["a"], asked["b"], picture), (asked["a"], asked["b"])
 
     def run(halted: Callable[[], bool], *values) -> Iterator[tuple]:
-        asked = Settings(space.model.key, **controls.fields.read(iter(values)), count=1)
-        yield from views.walk(space, asked, halted, wiring.time_limit())
+        asked = Settings(space.model.key, **controls.fields.read(iter(values)))
+        address = link(asked.checked(zoo), tab=TAB)
+        for message, way in views.walk(space, asked, halted, wiring.time_limit()):
+            yield message, way, address
+
+    def restore(query: Mapping[str, str]) -> dict | None:
+        asked = None if space.pathless else linked(zoo, query, TAB, model=space.model.key)
+        return asked and fields.show(asked)
 
     def take(path: str) -> tuple:
         with wiring.toasts():
@@ -196,14 +206,23 @@ def connect(
 
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
     wiring.answer_newest(controls.map, "select", select, [mine], [controls.point, chosen], **quiet)
+    wiring.answer_newest(controls.map, "focus", show_preview, [mine], controls.map, **quiet)
     wiring.answer_newest(controls.map, "input", connect_ends, [mine], [controls.strip, ends], **quiet)
     fields = controls.fields
     going = wiring.connect_run(
-        controls.run, run, fields.inputs(), [controls.viewer, controls.map], fields["class_name"], stops, "latent"
+        controls.run,
+        run,
+        fields.inputs(),
+        [controls.viewer, controls.map, controls.link],
+        fields["class_name"],
+        stops,
+        TAB,
     )
+    exports.connect_link(controls.link, going)
+    exports.connect_restoring(around.page, TAB, restore, fields.outputs(), RUN_ID, "#latent-map [data-path]")
     fields.connect_guidance(fields["class_name"])
     fields.connect_run(RUN_ID)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "latent")
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB)
     controls.upload.upload(take, controls.upload, [mine, controls.map, controls.point, chosen], **sources.TOASTING)
     controls.fetch.click(
         fetch,
