@@ -91,6 +91,7 @@ def test_clicks_and_arrow_keys_show_what_lies_there_and_letters_set_the_ends(ope
     open_latent(page)
     lead, stage = page.locator(".lead.prose:visible").bounding_box(), page.locator(MAP).bounding_box()
     assert lead["y"] + lead["height"] <= stage["y"]
+    assert len({button.bounding_box()["height"] for button in page.locator(".actions button:visible").all()}) == 1
     for index in (11, 30):
         click(page, index)
         nearest, distances = latent_map.neighbours(latent_map.latents[index], 5, leave_out=index)

@@ -21,7 +21,6 @@ from diffdemo.ui.runs.stream import whole
 from diffdemo.ui.runs.zoo import ModelZoo
 
 RUN_ID, TAB = "latent-run", "latent"
-SAMPLES = 3  # whose paths are drawn, unless another number is asked for
 
 LEAD = """Each point is a picture, squeezed into {dim} numbers: click one to see it decoded, walk from one to another,
 or watch a new sample find its way from noise to where pictures are."""
@@ -90,7 +89,7 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
 
     Where no sample can be drawn, a sentence says why in place of its way and its settings.
     """
-    fields, possible = Fields(zoo, Settings.of(zoo, space.model.key, count=SAMPLES)), not space.pathless
+    fields, possible = Fields(zoo, Settings.of(zoo, space.model.key)), not space.pathless
     with gr.Row(elem_classes="tab-body"):
         run, stop = wiring.buttons("Denoise a new sample", RUN_ID)
         run.interactive = stop.interactive = possible
@@ -145,7 +144,7 @@ def first_scene(zoo: ModelZoo, space: LatentSpace) -> tuple:
     a, b = first_points(space)
     chart, run = views.scene(space, a, (a, b)), gr.skip()
     if not space.pathless:
-        messages, ways = zip(*views.walk(space, Settings.of(zoo, space.model.key, count=SAMPLES)), strict=True)
+        messages, ways = zip(*views.walk(space, Settings.of(zoo, space.model.key)), strict=True)
         chart, run = chart | ways[-1], whole(iter(messages))
     return chart, run, views.point(space, a), views.strip(space, a, b)
 
