@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from diffdemo import catalog, validate
+from diffdemo import validate
 from diffdemo.atomic import write_atomically
-from diffdemo.checkpoint import CONFIG, CheckpointInfo, read_info
+from diffdemo.checkpoint import CheckpointInfo
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.figures.plots import save_figure
 from diffdemo.generator import Generator
@@ -25,6 +25,7 @@ from diffdemo.process.samplers import SAMPLERS
 from diffdemo.records.files import SHARDS, SNAPSHOTS, TABLES, graph_of
 from diffdemo.records.measured import computed_on
 from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, shared_settings, weights_of
+from diffdemo.records.run_folder import images_seen, snapshots
 from train.evaluate.draw import Draw
 from train.evaluate.judge import LEAST, Judge, load_splits
 from train.evaluate.options import MeasuringOptions
@@ -87,18 +88,6 @@ class Point:
     folder: Path
     info: CheckpointInfo
     draw: Draw
-
-
-def snapshots(folder: Path) -> list[tuple[Path, CheckpointInfo]]:
-    """The checkpoints that a run has kept on the way, and what it ended with, each with fewer images than the next."""
-    end = read_info(folder)
-    kept = [(path.parent, read_info(path.parent)) for path in sorted((folder / SNAPSHOTS).glob(f"*/{CONFIG}"))]
-    return [*((path, info) for path, info in kept if images_seen(info) < images_seen(end)), (folder, end)]
-
-
-def images_seen(info: CheckpointInfo) -> float:
-    """Pictures that the weights were trained on, those of earlier stages included."""
-    return catalog.in_all(info.training, "images_seen") or 0
 
 
 def settings_of(point: Point, generator: Generator, judge: Judge, count: int) -> dict:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from diffdemo.checkpoint import CONFIG, DENOISER, trained_parts
+from diffdemo.catalog import in_all
+from diffdemo.checkpoint import CONFIG, DENOISER, CheckpointInfo, read_info, trained_parts
 from diffdemo.errors import RequestError
 from diffdemo.records.commands import commands
-from diffdemo.records.files import EPOCH, GRIDS, HISTORY, IMAGES, LAST, RUN, SAMPLES, STRIP, TABLES
+from diffdemo.records.files import EPOCH, GRIDS, HISTORY, IMAGES, LAST, RUN, SAMPLES, SNAPSHOTS, STRIP, TABLES
 from diffdemo.records.quality_curves import LABELS, Curves, measured_as, read_curves
 
 HISTORY_COLUMNS = ("images", "loss", "val_loss", "lr")
@@ -55,6 +56,18 @@ def moving_mean(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, i
     width = max(1, len(y) // SMOOTHED_ABOVE)
     means = np.convolve(y, np.full(width, 1 / width), mode="valid")
     return x[(width - 1) // 2 :][: len(means)], means, width
+
+
+def images_seen(info: CheckpointInfo) -> float:
+    """Pictures that the weights were trained on, those of earlier stages included."""
+    return in_all(info.training, "images_seen") or 0
+
+
+def snapshots(folder: Path) -> list[tuple[Path, CheckpointInfo]]:
+    """The checkpoints that a run has kept on the way, and what it ended with, each with fewer images than the next."""
+    end = read_info(folder)
+    kept = [(path.parent, read_info(path.parent)) for path in sorted((folder / SNAPSHOTS).glob(f"*/{CONFIG}"))]
+    return [*((path, info) for path, info in kept if images_seen(info) < images_seen(end)), (folder, end)]
 
 
 @dataclass(frozen=True)

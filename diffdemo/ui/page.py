@@ -93,7 +93,7 @@ def build(
                     classify.connect(tab, around, classify.layout(zoo), examples)
             library = training.Library(zoo, runs)
             with gr.Tab("Training", id="training") as tab:
-                training.connect(tab, tabs, library, training.layout(library))
+                training.connect(tab, tabs, stops, library, training.layout(library))
         tabs.select(None, js=exports.ADDRESS_OF_TAB, **wiring.PRIVATE)
         generate_api.connect(zoo, recordings)
         inside_api.connect(zoo)

@@ -9,13 +9,16 @@ from shutil import copytree
 
 import numpy as np
 import pytest
+from conftest import save_tiny_checkpoint
 from gradio_client import Client
+from page_helpers import drawn
 from PIL import Image
 from playwright.sync_api import Page
 from run_folders import write_run
 
 from benchmarks.browser import open_shelf, served
 from diffdemo.errors import RequestError
+from diffdemo.loading import load_generator
 from diffdemo.records.quality_curves import weights_of
 from diffdemo.records.run_folder import Record
 from diffdemo.ui.runs.zoo import ModelZoo
@@ -179,3 +182,25 @@ def test_curves_are_installed_and_a_damaged_table_is_a_sentence(folder, tmp_path
 def test_without_a_folder_of_runs_there_are_checkpoints_only(zoo, tmp_path):
     for folder in (None, tmp_path / "runs"):
         assert list(Library(zoo, folder).records()) == ["simple_unet", "attention_unet"]
+
+
+def test_the_time_machine_draws_the_same_seeds_at_every_snapshot(open_page, folder):
+    kept = {100: "snapshots/images_000000100", 300: ""}
+    run = folder / "runs" / "travelling"
+    for seen, name in kept.items():
+        save_tiny_checkpoint(folder / f"{seen}", "attention_unet", seed=seen)
+        copytree(folder / f"{seen}" / "attention_unet", run / name, dirs_exist_ok=True)
+        config = run / name / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"training": {"images_seen": seen}}))
+    (run / "run.json").write_text(json.dumps({"images": 300, "max_minutes": 0.0, "save_minutes": 2.0, "commands": []}))
+    page = open_page()
+    page.get_by_role("tab", name="Training").click()
+    page.get_by_role("radio", name="runs/travelling").check()
+    page.get_by_role("button", name="Draw at every snapshot").click()
+    page.wait_for_selector("#training-machine [data-rows='2']")
+    assert page.locator("#training-machine th[scope=row]").all_inner_texts() == ["100 images", "300 images"]
+    expected = [load_generator(run / name, "cpu").sample("airplane", seeds=range(4)) for name in kept.values()]
+    page.wait_for_selector("#training-machine [data-over='true']")
+    assert np.array_equal(drawn(page, "#training-machine canvas"), np.concatenate(expected))
+    page.get_by_role("radio", name="Attention UNet").locator("visible=true").check()
+    page.get_by_role("button", name="Draw at every snapshot").wait_for(state="hidden")

@@ -1,5 +1,6 @@
 // A table of pictures. A message is {columns, rows: [{name, pictures}], size}: the names of the columns, and a row's
-// pictures as base64 of uint8 RGB, one for each column. With `begins` the table, just begun, comes into sight.
+// pictures as base64 of uint8 RGB, one for each column. With `begins` the table, just begun, comes into sight; with
+// `over` nothing more will come.
 
 const root = element.querySelector(".sheet");
 
@@ -37,6 +38,7 @@ function receive() {
   }
   root.replaceChildren(table);
   if (message.begins) root.scrollIntoView({ block: "nearest" });
+  root.dataset.over = String(Boolean(message.over));
   root.dataset.rows = String(message.rows.length);
 }
 

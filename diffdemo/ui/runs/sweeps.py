@@ -1,6 +1,6 @@
-"""One run drawn again and again with one setting changed, on the same noise: what that setting does, in one table."""
+"""One run drawn again and again with one thing changed, on the same noise: what that does, in one table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +9,16 @@ import numpy as np
 from diffdemo import validate
 from diffdemo.errors import RequestError
 from diffdemo.figures.plots import labelled_grid, save_figure
+from diffdemo.loading import load_generator
 from diffdemo.process.guidance import number
 from diffdemo.process.samplers import SAMPLER_TITLES
+from diffdemo.records.run_folder import images_seen, snapshots
 from diffdemo.ui.components.sheet import rows_of
 from diffdemo.ui.runs import zero_gpu
 from diffdemo.ui.runs.sampling_run import SamplingRun
-from diffdemo.ui.runs.settings import Settings
+from diffdemo.ui.runs.settings import FIRST_COUNT, Settings
 from diffdemo.ui.runs.stream import stream
-from diffdemo.ui.runs.zoo import ModelZoo, title
+from diffdemo.ui.runs.zoo import ANY, ModelZoo, title
 
 # What is changed: its setting, and its values by what they are called.
 SWEEPS: dict[str, tuple[str, dict[str, object]]] = {
@@ -41,7 +43,23 @@ def sweep(zoo: ModelZoo, settings: Settings, over: str) -> list[tuple[str, Sampl
     return [(name, SamplingRun.start(model, one)) for name, one in zip(values, asked, strict=True)]
 
 
-def table(runs: list[tuple[str, SamplingRun]], halted: Callable[[], bool], seconds: float | None) -> Iterator[dict]:
+def time_machine(folder: Path, device: str, seed: object) -> Iterator[tuple[str, SamplingRun]]:
+    """Runs of the same seeds by every checkpoint that a training run has kept, with the pictures each had seen by then.
+
+    Args:
+        seed: of the first of four pictures; they are of the first class.
+
+    Raises:
+        RequestError: no seed. CheckpointError: one of the checkpoints is damaged.
+    """
+    seeds = validate.consecutive_seeds(seed, FIRST_COUNT, FIRST_COUNT)
+    for path, info in snapshots(folder):
+        model = load_generator(path, device)
+        asked = model.request(model.classes[0] if model.classes else ANY, seeds=seeds)
+        yield f"{images_seen(info):,} images", SamplingRun.start(model, asked)
+
+
+def table(runs: Iterable[tuple[str, SamplingRun]], halted: Callable[[], bool], seconds: float | None) -> Iterator[dict]:
     """Make the runs one after another; messages for a `sheet`, each with all rows so far, the newest as it is guessed.
 
     It ends when `halted` says so, or when one run has taken `seconds`, with the rows that it has.
@@ -52,7 +70,9 @@ def table(runs: list[tuple[str, SamplingRun]], halted: Callable[[], bool], secon
             rows[name] = run.film[-1].x0 if message["state"] == "running" else run.pictures
             yield rows_of(run.seeds, rows) | {"begins": len(rows) == 1}
         if not run.finished:
-            return
+            break
+    if rows:
+        yield rows_of(run.seeds, rows) | {"over": True}
 
 
 def save(runs: list[tuple[str, SamplingRun]], path: Path) -> Path:

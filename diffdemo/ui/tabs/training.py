@@ -1,6 +1,6 @@
 """The Training tab: how each checkpoint became what it is, and the runs that go on meanwhile."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,16 @@ import numpy as np
 from diffdemo import validate
 from diffdemo.errors import DiffdemoError, RequestError
 from diffdemo.records.commands import install_command, to_type
-from diffdemo.records.run_folder import HISTORY_COLUMNS, Moment, Progress, Record, moving_mean, runs
+from diffdemo.records.run_folder import HISTORY_COLUMNS, Moment, Progress, Record, moving_mean, runs, snapshots
 from diffdemo.records.tables import plain
 from diffdemo.ui.components.curves import Series, curves, plot, remark
 from diffdemo.ui.components.moments import moment, moments, timeline
+from diffdemo.ui.components.sheet import sheet
 from diffdemo.ui.parts import quality, wiring
 from diffdemo.ui.parts.training_tables import tables
+from diffdemo.ui.runs import sweeps
 from diffdemo.ui.runs.settings import FAVOURITE
+from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo, title
 
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -26,6 +29,7 @@ CHECKPOINT = "checkpoint"  # the state of what is no run
 LEAD = (
     "A network learns by guessing pictures in noise; as its error falls, what it draws grows out of blots into animals."
 )
+MACHINE = "**Time machine.** This run kept its weights on the way: what the same noise became, earlier and later."
 EXPLANATION = """**What to look for.** The training loss is a mean over a few thousand pictures at random noise levels,
 so it jitters; the validation loss is that of the averaged weights on held-out pictures, with the same noise every time.
 Pictures go on getting better long after the curve looks flat: most of the loss is noise that no network could predict.
@@ -43,10 +47,14 @@ class Controls:
     moments: gr.HTML
     tables: gr.Markdown
     quality: list
+    machine: gr.Column
+    seed: gr.Textbox
+    travel: gr.Button
+    drawn: gr.HTML
 
     def outputs(self) -> list:
         """What `facts_on_display` is for, in its order."""
-        return [self.state, self.command, self.curves, self.moments, self.tables, *self.quality]
+        return [self.state, self.command, self.curves, self.moments, self.tables, *self.quality, self.machine]
 
 
 class Library:
@@ -56,6 +64,7 @@ class Library:
         self._checkpoints = {key: Record(title(zoo[key]), zoo.folder / key) for key in zoo.keys}
         self._runs = folder
         self.first = zoo.pick(FAVOURITE)
+        self.device = zoo[self.first].device.type
 
     def records(self) -> dict[str, Record]:
         """The records as they are now; a run's name begins with the name of the folder of runs."""
@@ -78,6 +87,12 @@ def layout(library: Library) -> Controls:
             gr.Markdown(LEAD, elem_classes="lead")
             curve = curves("Loss while training", "training-curves")
             pictures = moments("Sample grids over the training", "training-moments")
+            with gr.Column(visible=False) as machine:
+                gr.Markdown(MACHINE)
+                with gr.Row(elem_classes="seed-row"):
+                    seed = gr.Textbox("0", label="Seed of the first", max_lines=1, min_width=120)
+                    travel = gr.Button("Draw at every snapshot", size="sm", min_width=160, elem_id="training-travel")
+                drawn = sheet("The same seeds at every snapshot", "training-machine")
             measured = quality.layout()
         with gr.Column(elem_classes="settings"):
             chosen = gr.Radio(library.choices(library.records()), value=library.first, label="Checkpoint or run")
@@ -86,7 +101,7 @@ def layout(library: Library) -> Controls:
             gr.Markdown(EXPLANATION)
             command = gr.Textbox(label="Train it again", lines=2, max_lines=24, interactive=False, buttons=["copy"])
             table = gr.Markdown(elem_classes="figures", elem_id="training-tables")
-    return Controls(chosen, state, command, curve, pictures, table, measured)
+    return Controls(chosen, state, command, curve, pictures, table, measured, machine, seed, travel, drawn)
 
 
 def facts(record: Record) -> dict:
@@ -162,7 +177,15 @@ def on_display(name: str, record: Record) -> tuple:
     shown = timeline(name, [at.label for at in found], _files(found[-1]) if found else [])
     curve = loss_plot(known["history"], known["problems"])
     words = tables(known["training"], known["metrics"])
-    return "\n\n".join(notes), known["command"], curve, shown, words, *quality.shown(known["quality"])
+    machine = gr.update(visible=_has_snapshots(record.folder))
+    return "\n\n".join(notes), known["command"], curve, shown, words, *quality.shown(known["quality"]), machine
+
+
+def _has_snapshots(folder: Path) -> bool:
+    try:
+        return len(snapshots(folder)) > 1
+    except DiffdemoError:
+        return False
 
 
 def _files(at: Moment) -> list[bytes]:
@@ -172,7 +195,7 @@ def _files(at: Moment) -> list[bytes]:
         raise RequestError(f"The pictures drawn at {at.label} are gone; choose another moment.") from error
 
 
-def connect(tab: gr.Tab, tabs: gr.Tabs, library: Library, controls: Controls) -> None:
+def connect(tab: gr.Tab, tabs: gr.Tabs, stops: Stops, library: Library, controls: Controls) -> None:
     """Wire the tab; while it is open, and only then, it looks every other second whether something was written."""
     timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
     seen = gr.State(None)
@@ -200,6 +223,13 @@ def connect(tab: gr.Tab, tabs: gr.Tabs, library: Library, controls: Controls) ->
     def watch_while_open(event: gr.SelectData) -> gr.Timer:
         return gr.Timer(active=event.value == tab.label)
 
+    def travel(halted: Callable[[], bool], name: str, seed: str) -> Iterator[dict]:
+        yield from sweeps.table(
+            sweeps.time_machine(library[name].folder, library.device, seed), halted, wiring.time_limit()
+        )
+
+    asked = [controls.chosen, controls.seed]
+    wiring.connect_run(controls.travel, travel, asked, controls.drawn, controls.chosen, stops, "training")
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
     for event in (tab.select, timer.tick):
         event(look, [controls.chosen, seen], outputs, **quiet)
