@@ -18,6 +18,7 @@ from train.flags import run_app
 TABS = {
     "generate": ("Generate", None),
     "compare": ("Compare", None),
+    "inside": ("Inside", "#inside-view .inside[data-state=shown]"),
     "forward": ("Forward", None),
     "latent": ("Latent space", None),
     "classify": ("Classify", "#classify-view .scores"),
