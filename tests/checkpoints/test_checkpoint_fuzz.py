@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from doses import SMALL_DOSE
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from traps import Trap
@@ -19,7 +20,6 @@ from diffdemo.loading import load_generator
 from diffdemo.tensor_files import sha256
 
 WEIGHTS = "model.safetensors"
-SMALL_DOSE = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

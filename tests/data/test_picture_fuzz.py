@@ -6,14 +6,14 @@ import zlib
 import numpy as np
 import pytest
 from data_helpers import random_picture
-from hypothesis import HealthCheck, given, settings
+from doses import SMALL_DOSE
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from diffdemo.data.pictures import MAX_PIXELS, read_pictures, to_square
 from diffdemo.errors import DataError
 
-SMALL_DOSE = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 KINDS = {
     "PNG": "RGBA",
     "JPEG": "RGB",
