@@ -23,6 +23,7 @@ from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
 from train.loop.data import load_data
+from train.loop.progress import drawing
 from train.loop.resume import locked
 from train.loop.run import RunOptions, resolve, set_up_process, train
 from train.loop.task import Task
@@ -262,7 +263,8 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         data = with_others(everything[0], classes, options.oversample), test_data
         train(task, options, settings, data, facts, group)
         finish(settings.out, train_data, test_data, choose_device(options.device))
-        draw_autoencoder(settings.out, options.data)
+        with drawing():
+            draw_autoencoder(settings.out, options.data)
     print(f"The autoencoder lies in {settings.out}. To train a denoiser of its latents:")
     words = ["python", "-m", "train.latent", "--autoencoder", str(settings.out), "--out", "runs/latent_diffusion"]
     print(f"  {shell_line(words)}")

@@ -18,6 +18,7 @@ from diffdemo.records.files import CONFUSION, HISTORY, LOSS
 from train.flags import flag, run_command, whole_numbers
 from train.loop import settings as shared
 from train.loop.data import load_data
+from train.loop.progress import drawing
 from train.loop.resume import locked
 from train.loop.run import RunOptions, resolve, set_up_process, train
 from train.loop.task import Task
@@ -99,8 +100,9 @@ def finish(folder: Path, test_data: Dataset) -> float:
     metrics = {"accuracy": round(accuracy, 4), "n": len(test_data), "split": test_data.source}
     write_info(folder, replace(classifier.info, metrics=metrics))
     title = f"{accuracy:.2%} of {len(test_data):,} test pictures"
-    figures.confusion_matrix(test_data.labels, guesses, classifier.classes, folder / CONFUSION, title=title)
-    figures.loss_curve(folder / HISTORY, folder / LOSS, title="Classifier")
+    with drawing():
+        figures.confusion_matrix(test_data.labels, guesses, classifier.classes, folder / CONFUSION, title=title)
+        figures.loss_curve(folder / HISTORY, folder / LOSS, title="Classifier")
     return accuracy
 
 

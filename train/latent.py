@@ -18,6 +18,7 @@ from diffdemo.registry import spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop import settings as shared
 from train.loop.data import load_data, of_classes
+from train.loop.progress import drawing
 from train.loop.resume import locked
 from train.loop.run import resolve, set_up_process, train
 from train.tasks.denoising import FIXED_BY_WEIGHTS, DenoisingTask, DiffusionOptions, how_to_sample, make_task
@@ -157,8 +158,9 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
         latents = _latents(task.network.eval().to(device), splits, options, settings.seed)
         train(task, options, settings, latents, facts, group)
         finish(settings.out, *splits, device)
-        draw_autoencoder(settings.out, options.data)
-        draw_samples_and_paths(settings.out, options.data)
+        with drawing():
+            draw_autoencoder(settings.out, options.data)
+            draw_samples_and_paths(settings.out, options.data)
     print(how_to_sample(settings.out, task))
 
 

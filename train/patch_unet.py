@@ -12,6 +12,7 @@ from diffdemo.records.files import EPOCH, EPOCHS, SAMPLES
 from diffdemo.registry import spec
 from train.flags import flag, run_command
 from train.loop.data import load_data, of_classes
+from train.loop.progress import drawing
 from train.loop.resume import locked
 from train.loop.run import resolve, set_up_process, train
 from train.loop.settings import Settings
@@ -104,8 +105,8 @@ class PatchTask(DenoisingTask):
     def draw(self, folder: Path, network: nn.Module, name: str) -> None:
         """A sample grid and the steps of one sample of each class; after epochs, in `epoch_visualizations`."""
         subfolder = EPOCHS if name.startswith(EPOCH) else SAMPLES
-        for drawing in (draw_samples, draw_steps):
-            drawing(folder, network, self.info({}), name, subfolder)
+        for draw in (draw_samples, draw_steps):
+            draw(folder, network, self.info({}), name, subfolder)
 
 
 def main(options: Options, settings: Settings, given: set[str]) -> None:
@@ -125,7 +126,8 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     with locked(settings.out):
         task = make_task(KEY, options, data[0].classes, given, PatchTask)
         network = train(task, options, settings, data, facts, group)
-        draw_summary(settings.out, network, task.info({}), data[1])
+        with drawing():
+            draw_summary(settings.out, network, task.info({}), data[1])
     print(how_to_sample(settings.out, task))
 
 

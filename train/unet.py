@@ -12,6 +12,7 @@ from diffdemo.models.unet import UNetConfig
 from diffdemo.registry import SPECS, spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop.data import load_data, of_classes
+from train.loop.progress import drawing
 from train.loop.resume import locked
 from train.loop.run import resolve, set_up_process, train
 from train.loop.settings import Settings
@@ -71,7 +72,8 @@ def main(options: Options, settings: Settings, given: set[str]) -> None:
     with locked(settings.out):
         task = make_task(options.model, options, data[0].classes, given)
         network = train(task, options, settings, data, facts, group)
-        draw_summary(settings.out, network, task.info({}), data[1])
+        with drawing():
+            draw_summary(settings.out, network, task.info({}), data[1])
     print(how_to_sample(settings.out, task))
 
 

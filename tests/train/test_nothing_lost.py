@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 from sentences import refused
 
+from diffdemo.checkpoint import read_info
+from diffdemo.data import make_toy_dataset
 from diffdemo.errors import TrainingError
 from train import autoencoder, classifier, latent, patch_unet, unet
 from train.loop.progress import Progress
@@ -37,3 +39,16 @@ def test_the_command_to_sample_is_quoted_where_a_shell_would_change_it():
     command = said.splitlines()[-1].strip()
     words = ["--model", "my runs/a b", "--class", "price_$10_up", "--steps", "20", "-n", "4", "--out", "out.png"]
     assert shlex.split(command) == ["python", "-m", "diffdemo", "sample", *words] and "'price_$10_up'" in command
+
+
+def test_trouble_in_a_last_drawing_leaves_the_run_as_finished_as_it_is(tmp_path, monkeypatch, capsys):
+    def draw(*_, **__):
+        raise ValueError("no such font")
+
+    monkeypatch.setattr(unet, "draw_summary", draw)
+    data, out = make_toy_dataset(tmp_path / "data", per_class=8), tmp_path / "run"
+    options = unet.Options(device="cpu", size="tiny", data=data)
+    unet.main(options, unet.Settings(out=out, images=40, batch_size=8), {"size"})
+    said = capsys.readouterr()
+    assert "Not drawn: ValueError: no such font" in said.err and "python -m diffdemo sample" in said.out
+    assert read_info(out).training["images_seen"] == 40

@@ -2,10 +2,26 @@
 
 import math
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from tqdm import tqdm
 
+from diffdemo.errors import DiffdemoError
 from train.loop.settings import Settings
+
+
+@contextmanager
+def drawing(say: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Around what draws: trouble there, whatever it is, is said in a sentence (to stderr), and costs nobody a run."""
+    say = say or partial(print, file=sys.stderr)
+    try:
+        yield
+    except (DiffdemoError, OSError) as error:
+        say(f"Not drawn: {error}")
+    except Exception as error:  # of drawing libraries it may be anything
+        say(f"Not drawn: {type(error).__name__}: {error}")
 
 
 class Progress:

@@ -27,7 +27,7 @@ from train.loop.distributed import ALONE, Group
 from train.loop.heldout import HeldOut
 from train.loop.history import Meter, write_history
 from train.loop.interrupt import interruptible
-from train.loop.progress import Progress
+from train.loop.progress import Progress, drawing
 from train.loop.randomness import DataOrder, derive_seed
 from train.loop.settings import Settings
 from train.loop.state import load_state, restore, save_state, state_of
@@ -145,7 +145,8 @@ class Trainer:
         if self.group.first:
             self._close_row(self._choose_average())
             self._save()
-            self.task.draw(settings.out, self.shipped.module, LAST)
+            with drawing():
+                self.task.draw(settings.out, self.shipped.module, LAST)
 
     def _over(self) -> bool:
         settings = self.settings
@@ -239,10 +240,9 @@ class Trainer:
         )
 
     def _draw_quietly(self, name: str) -> None:
-        try:
-            self._quietly("Not drawn", self.task.draw, self.settings.out, self.averaged.module, name)
-        except Exception as error:  # of drawing libraries it may be anything, and it must not cost the run
-            self._progress.say(f"Not drawn: {type(error).__name__}: {error}")
+        if self.group.first:
+            with drawing(self._progress.say):
+                self.task.draw(self.settings.out, self.averaged.module, name)
 
     def _quietly(self, trouble: str, write: Callable[..., None], *what: object) -> None:
         """Write something in the middle of a run; without room for it the run goes on and says so."""
