@@ -27,7 +27,7 @@ import numpy as np
 import typer
 from PIL import Image
 
-from benchmarks.visitor import Visitor
+from benchmarks.support.visitor import Visitor
 from diffdemo import CHECKPOINTS
 from diffdemo.records.tables import markdown
 from train.flags import run_app

@@ -16,8 +16,8 @@ import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import training_speed
-from benchmarks.diffusers_adapter import SCHEDULERS, Adapter, Pipeline, scheduler
-from benchmarks.stopwatch import Stopwatch, in_turns
+from benchmarks.support.diffusers_adapter import SCHEDULERS, Adapter, Pipeline, scheduler
+from benchmarks.support.stopwatch import Stopwatch, in_turns
 from diffdemo import CHECKPOINTS, catalog
 from diffdemo.checkpoint import load_network
 from diffdemo.device import choose_device, hardware_name, peak_memory

@@ -16,7 +16,7 @@ import typer
 from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium, open_shelf, served, wait_for_run
-from benchmarks.stopwatch import Stopwatch
+from benchmarks.support.stopwatch import Stopwatch
 from diffdemo import CHECKPOINTS
 from diffdemo.device import hardware_name
 from diffdemo.ui.parts.wiring import FirstViews

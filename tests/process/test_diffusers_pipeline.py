@@ -5,7 +5,7 @@ import pytest
 
 import diffdemo
 from benchmarks import speed
-from benchmarks.diffusers_adapter import SCHEDULERS, Adapter, Pipeline, scheduler
+from benchmarks.support.diffusers_adapter import SCHEDULERS, Adapter, Pipeline, scheduler
 from diffdemo.latent.space import psnr
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.browser import open_shelf, served
-from benchmarks.visitor import Visitor
+from benchmarks.support.visitor import Visitor
 
 JUNK = st.recursive(
     st.none()

@@ -14,7 +14,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from benchmarks.browser import served
-from benchmarks.visitor import Visitor
+from benchmarks.support.visitor import Visitor
 from diffdemo.measure import diffusion_classifier
 from diffdemo.ui.options import Options
 from diffdemo.ui.page import serve
