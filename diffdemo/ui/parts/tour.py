@@ -58,7 +58,7 @@ MOMENTS = (
     ),
     Moment(
         "A latent's path",
-        "Latent diffusion moves a point through a space of 128 numbers. Follow the red dot from the noise to where "
+        "Latent diffusion moves a point through a space of 128 numbers. Follow the red dots from the noise to where "
         "pictures are.",
         {"tab": "latent"},
         ("latent_diffusion",),
