@@ -5,14 +5,14 @@ import sys
 
 MEASURE = """
 import sys, time
-start = time.perf_counter()
+start = time.process_time()
 {code}
-print(time.perf_counter() - start, "torch" in sys.modules, file=sys.stderr)
+print(time.process_time() - start, "torch" in sys.modules, file=sys.stderr)
 """
 
 
 def measure(code: str) -> tuple[float, bool]:
-    """Seconds that `code` takes in a fresh interpreter, and whether it loaded torch."""
+    """Seconds of a core that `code` takes in a fresh interpreter, and whether it loaded torch."""
     command = [sys.executable, "-c", MEASURE.format(code=code)]
     seconds, with_torch = subprocess.run(command, capture_output=True, text=True, check=True).stderr.split()
     return float(seconds), with_torch == "True"
