@@ -154,7 +154,6 @@ def sample(
 ) -> None:
     """Draw pictures from noise."""
     from diffdemo.cli.sample import Output, draw
-    from diffdemo.device import warn_if_slow
 
     seeds = validate.consecutive_seeds(seed, count)
     output = Output.requested(DEFAULT_OUT if out is None and npy is None else out, npy, scale, len(seeds))
@@ -172,6 +171,8 @@ def sample(
     given = {name: value for name, value in settings.items() if value is not None}
     generator = diffdemo.load(model, device=device, precision=precision or "fp32", checkpoints=checkpoints)
     if precision:
+        from diffdemo.device import warn_if_slow
+
         warn_if_slow(precision, generator.device)
     run = draw(generator, seeds, given, stop_after, animated=output.kind == "animation")
     written = output.write(run, seeds)
