@@ -49,7 +49,18 @@ def checks(python: Path, folder: Path) -> dict[str, list[str | Path]]:
     sizes = ["--size", "tiny", "--images", "64", "--batch-size", "16", "--device", "cpu"]
     return {
         "list": [python, "-m", "diffdemo", "list"],
-        "sample": [python, "-m", "diffdemo", "sample", "--steps", "2", "--out", folder / "a.png"],
+        "sample": [
+            python,
+            "-m",
+            "diffdemo",
+            "sample",
+            "--model",
+            "simple_unet",
+            "--steps",
+            "2",
+            "--out",
+            folder / "a.png",
+        ],
         "toy data": [python, "-c", TOY, data],
         "train": [python, "-m", "train.unet", *sizes, "--data", data, "--out", run],
         "page": [python, "-c", PAGE],
@@ -67,7 +78,7 @@ def tried(interpreter: str, which: str) -> list[str]:
         python = folder / "venv" / "bin" / "python"
         _run([python, "-m", "pip", "install", "-q", "-r", REPOSITORY / "requirements.txt", "-c", constraints])
         listed = _run([python, "-m", "pip", "list", "--format", "freeze"])
-        versions = dict(line.split("==", 1) for line in listed.splitlines() if "==" in line)
+        versions = dict(line.lower().split("==", 1) for line in listed.splitlines() if "==" in line)
         size = sum(path.lstat().st_size for path in (folder / "venv").rglob("*") if path.is_file())
         version = _run([python, "-c", "import platform; print(platform.python_version())"])
         row = [which, version, *(versions.get(name, "-") for name in NAMED), f"{size / 1e9:.1f} GB"]
