@@ -106,6 +106,9 @@ class Fields(dict[str, Component]):
 
         def another(before: Settings, wished: dict, *values) -> dict:
             said = self.read(iter(values))
+            if isinstance(self["model"], gr.Dropdown) and said["model"] == before.model:
+                # A pick fires several times, and what comes again has the fields as they were before the answer.
+                return {shown: before}
             own = [name for name in said if name not in OF_EVERY_MODEL]
             wished = wished | {name: said[name] for name in own if said[name] != getattr(before, name)}
             settings = Settings.of(self._zoo, said["model"]).wishing(self._zoo, wished)

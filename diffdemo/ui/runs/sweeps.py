@@ -1,5 +1,6 @@
 """One run drawn again and again with one thing changed, on the same noise: what that does, in one table."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from diffdemo.ui.runs.settings import FIRST_COUNT, Settings
 from diffdemo.ui.runs.stream import stream
 from diffdemo.ui.runs.zoo import ANY, ModelZoo, title
 
+SECONDS_BETWEEN_TABLES = 0.25  # of which each is sent, and drawn, whole
 # What is changed: its setting, and its values by what they are called.
 SWEEPS: dict[str, tuple[str, dict[str, object]]] = {
     "guidance": ("guidance", {f"guidance {number(value)}": value for value in (1.0, 1.5, 2.0, 4.0, 8.0)}),
@@ -65,9 +67,14 @@ def table(runs: Iterable[tuple[str, SamplingRun]], halted: Callable[[], bool], s
     It ends when `halted` says so, or when one run has taken `seconds`, with the rows that it has.
     """
     rows: dict[str, np.ndarray] = {}
+    sent = 0.0
     for name, run in runs:
         for message in stream([run], halted, seconds):
-            rows[name] = run.film[-1].x0 if message["state"] == "running" else run.pictures
+            goes_on = message["state"] == "running"
+            if goes_on and time.monotonic() - sent < SECONDS_BETWEEN_TABLES:
+                continue
+            sent = time.monotonic()
+            rows[name] = run.film[-1].x0 if goes_on else run.pictures
             yield rows_of(run.seeds, rows) | {"begins": len(rows) == 1}
         if not run.finished:
             break
