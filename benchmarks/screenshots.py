@@ -6,6 +6,7 @@ pictures of the data set or reconstructions of them, which are not ours to hand 
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -34,7 +35,12 @@ def take(checkpoints: Path, out: Path, dark: bool = False) -> list[Path]:
     """Write the pictures to the folder `out`, and return their paths."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    with served(open_shelf(checkpoints)) as address, chromium() as browser:
+    # Without a data set, of which examples would be.
+    with (
+        TemporaryDirectory() as nothing,
+        served(open_shelf(checkpoints), data=nothing) as address,
+        chromium() as browser,
+    ):
         for suffix, (width, height) in SIZES.items():
             page = browser.new_page(
                 viewport={"width": width, "height": height},
