@@ -9,7 +9,7 @@ import pytest
 from classifiers import save_classifier
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from page_helpers import fill, run
+from page_helpers import drawn, fill, run
 from PIL import Image
 
 from benchmarks.browser import open_shelf, served
@@ -43,12 +43,7 @@ def address(zoo, toy):
 
 def shown(page, figures: str) -> np.ndarray:
     """What the canvases of these figures show, (N, 32, 32, 3) uint8."""
-    pixels = page.evaluate(
-        """selector => [...document.querySelectorAll(selector)].map(
-            canvas => [...canvas.getContext("2d").getImageData(0, 0, 32, 32).data])""",
-        f"{VIEW} {figures} canvas",
-    )
-    return np.array(pixels, np.uint8).reshape(-1, 32, 32, 4)[..., :3]
+    return drawn(page, f"{VIEW} {figures} canvas")
 
 
 def test_the_chosen_picture_is_shown_with_its_nearest_training_pictures(open_page, zoo, toy):
