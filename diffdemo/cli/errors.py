@@ -1,6 +1,7 @@
 """What a command ends with when something is wrong: one sentence on stderr, and one policy for exit codes."""
 
 import io
+import re
 import sys
 from typing import NoReturn
 
@@ -9,6 +10,7 @@ import typer
 from diffdemo.errors import CheckpointError, DataError, DiffdemoError, Interrupted
 
 CANNOT_USE, NO_SENSE, STOPPED = 1, 2, 130  # the last is what a shell expects of a program that Ctrl-C ended
+LONG_WORD = re.compile(r"(\S{40})\S{40,}")  # typer repeats what was typed, however long it is
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
 
@@ -34,7 +36,8 @@ def sentence(error: Exception, help_command: str) -> str:
         help_command: what to type to see which flags there are.
     """
     if isinstance(error, UsageError):
-        return f"{error.format_message().rstrip('.?')}; see {help_command}."
+        said = LONG_WORD.sub(r"\1...", error.format_message())
+        return f"{said.rstrip('.?')}; see {help_command}."
     if isinstance(error, DiffdemoError):
         return str(error)
     return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."

@@ -4,7 +4,7 @@ import io
 from contextlib import redirect_stderr, redirect_stdout
 
 from doses import SMALL_DOSE
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -45,6 +45,7 @@ WORDS = st.sampled_from([*FLAGS, *NUMBERS, *NAMES, *PLACES]) | st.text(max_size=
 
 @SMALL_DOSE
 @given(command=st.sampled_from(COMMANDS), words=st.lists(WORDS, max_size=7))
+@example(command="list", words=["x" * 300] * 3)  # typer's sentence repeats them all
 def test_whatever_is_typed_is_done_or_refused_in_a_sentence(tiny_checkpoints, tmp_path, monkeypatch, command, words):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (8, 8)).save("a.png")
