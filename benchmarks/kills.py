@@ -6,6 +6,7 @@ drawn. Each killed run is resumed, and killed again, until it ends before its mo
 and optimizer must then equal those of the run made at a stretch, to the last bit.
 """
 
+import os
 import random
 import signal
 import subprocess
@@ -91,7 +92,8 @@ class Killer:
         """The run's first process, or one that resumes it; it saves its state after every few steps."""
         how = ["--resume"] if (out / STATE).exists() else [*TRAINING, "--save-minutes", "0.01"]
         command = [sys.executable, "-m", "train.unet", "--data", str(self.data), *how, "--out", str(out)]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}  # several runs go side by side
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
 
     def _finish(self, process: subprocess.Popen, out: Path) -> None:
         said = process.communicate()[1]

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.browser import chromium, open_shelf, served, wait_for_run
+from benchmarks.support.browser import chromium, open_shelf, served, wait_for_run
 from diffdemo import CHECKPOINTS
 from train.flags import run_app
 

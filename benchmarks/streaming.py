@@ -15,7 +15,7 @@ import torch
 import typer
 from playwright.sync_api import Browser, Page
 
-from benchmarks.browser import chromium, open_shelf, served, wait_for_run
+from benchmarks.support.browser import chromium, open_shelf, served, wait_for_run
 from benchmarks.support.stopwatch import Stopwatch
 from diffdemo import CHECKPOINTS
 from diffdemo.device import hardware_name

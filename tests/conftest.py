@@ -87,7 +87,7 @@ def browser() -> Iterator:
     """A headless Chromium; of one module, because Playwright runs but once at a time."""
     from playwright.sync_api import Error
 
-    from benchmarks.browser import chromium
+    from benchmarks.support.browser import chromium
 
     with ExitStack() as stack:
         try:
@@ -102,7 +102,7 @@ def browser() -> Iterator:
 @pytest.fixture(scope="module")
 def zoo(all_checkpoints):
     """What the page offers: every architecture, unless a module has a zoo of its own."""
-    from benchmarks.browser import open_shelf
+    from benchmarks.support.browser import open_shelf
 
     return open_shelf(all_checkpoints)
 
@@ -110,7 +110,7 @@ def zoo(all_checkpoints):
 @pytest.fixture(scope="module")
 def address(zoo) -> Iterator[str]:
     """Where the page with this zoo is served."""
-    from benchmarks.browser import served
+    from benchmarks.support.browser import served
 
     with served(zoo) as url:
         yield url

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from page_helpers import fill, for_a_visitor, open_compare, pictures, run, start_long_run
 
-from benchmarks.browser import open_shelf, viewer, wait_for_run
+from benchmarks.support.browser import open_shelf, viewer, wait_for_run
 from diffdemo import validate
 from diffdemo.data.pixels import to_images
 from diffdemo.ui.parts.fields import SAMPLER_CHOICES

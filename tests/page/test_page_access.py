@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.browser import open_shelf, wait_for_run
+from benchmarks.support.browser import open_shelf, wait_for_run
 from diffdemo.ui.runs.zoo import ModelZoo
 
 AXE = Path(find_spec("axe_playwright_python").origin).with_name("axe.min.js")

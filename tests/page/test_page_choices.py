@@ -6,7 +6,7 @@ import numpy as np
 from page_helpers import choose, fill, for_a_visitor, open_compare, pictures, start_long_run
 from playwright.sync_api import Page, expect
 
-from benchmarks.browser import viewer, wait_for_run
+from benchmarks.support.browser import viewer, wait_for_run
 from diffdemo.ui.runs.sampling_run import SamplingRun
 from diffdemo.ui.runs.stream import Stops
 

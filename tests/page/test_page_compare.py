@@ -4,7 +4,7 @@ import numpy as np
 from page_helpers import choose, drawn, fill, open_compare, pictures, run
 from playwright.sync_api import Locator, Page, expect
 
-from benchmarks.browser import viewer
+from benchmarks.support.browser import viewer
 
 
 def choices(page: Page, label: str) -> Locator:

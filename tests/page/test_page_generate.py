@@ -9,7 +9,7 @@ from page_helpers import fill, pictures, run
 from PIL import Image
 from playwright.sync_api import Page
 
-from benchmarks.browser import viewer, wait_for_run
+from benchmarks.support.browser import viewer, wait_for_run
 from diffdemo.data.pixels import to_images
 from diffdemo.figures.raster import image_grid
 from diffdemo.ui.runs.recordings import Recordings

@@ -6,7 +6,7 @@ from conftest import save_tiny_checkpoint
 from page_helpers import choose, fill, open_compare, pictures, run
 from playwright.sync_api import Page
 
-from benchmarks.browser import open_shelf, viewer
+from benchmarks.support.browser import open_shelf, viewer
 from diffdemo.ui.parts.fields import HOW_GUIDED, INTERVAL
 from diffdemo.ui.runs.zoo import ModelZoo
 from train.install import install

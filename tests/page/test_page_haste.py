@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from test_page_pictures import FORWARD, SCORES, canvas, open_classify, open_forward, upload
 
-from benchmarks.browser import served, viewer, wait_for_run
+from benchmarks.support.browser import served, viewer, wait_for_run
 from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.tabs import classify, compare, forward, generate
 

@@ -7,7 +7,7 @@ from gradio_client.exceptions import AppError
 from page_helpers import fill, run
 from playwright.sync_api import Page
 
-from benchmarks.browser import open_shelf
+from benchmarks.support.browser import open_shelf
 from diffdemo.measure.inside import States
 
 VIEW = "#inside-view .inside"

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page
 from torchvision.datasets import CIFAR10
 
-from benchmarks.browser import open_shelf, served, viewer, wait_for_run
+from benchmarks.support.browser import open_shelf, served, viewer, wait_for_run
 from diffdemo.data import create_cat_dog_dataset
 from diffdemo.errors import CheckpointError
 from diffdemo.latent.map import LatentMap, interpolate, load_map

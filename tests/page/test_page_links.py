@@ -7,7 +7,7 @@ import pytest
 from page_helpers import drawn, fill, pictures
 from playwright.sync_api import Page, expect
 
-from benchmarks.browser import open_shelf, served, viewer, wait_for_run
+from benchmarks.support.browser import open_shelf, served, viewer, wait_for_run
 from diffdemo.measure.diffusion_classifier import classify
 from diffdemo.trajectory import Trajectory
 

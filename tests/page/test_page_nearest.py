@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from page_helpers import drawn, fill, run
 from PIL import Image
 
-from benchmarks.browser import open_shelf, served
+from benchmarks.support.browser import open_shelf, served
 from diffdemo.data import load_dataset, make_toy_dataset
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.measure.nearest import TrainingPictures

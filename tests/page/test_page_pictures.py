@@ -8,7 +8,7 @@ from page_helpers import fill, pictures, visits
 from PIL import Image
 from playwright.sync_api import Page
 
-from benchmarks.browser import served, viewer, wait_for_run
+from benchmarks.support.browser import served, viewer, wait_for_run
 from diffdemo.data import load_dataset
 from diffdemo.measure.diffusion_classifier import classify
 from diffdemo.measure.explained import FILE, Explained

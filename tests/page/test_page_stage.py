@@ -10,7 +10,7 @@ from page_helpers import PAUSE, fill, open_compare, pictures, run, start_long_ru
 from PIL import Image
 from playwright.sync_api import Page
 
-from benchmarks.browser import viewer
+from benchmarks.support.browser import viewer
 from diffdemo.__main__ import main
 from diffdemo.data.pixels import to_images
 from diffdemo.figures.raster import image_grid

@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page
 from run_folders import write_run
 
-from benchmarks.browser import open_shelf, served
+from benchmarks.support.browser import open_shelf, served
 from diffdemo.errors import RequestError
 from diffdemo.loading import load_generator
 from diffdemo.records.quality_curves import weights_of

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 from playwright.sync_api import Browser, Page, Route, expect
 
-from benchmarks.browser import viewer, wait_for_run
+from benchmarks.support.browser import viewer, wait_for_run
 
 SENDS = re.compile(r"/gradio_api/(queue/join|run/)")  # where the page sends events
 

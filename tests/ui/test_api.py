@@ -10,7 +10,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from benchmarks.browser import open_shelf, served
+from benchmarks.support.browser import open_shelf, served
 from diffdemo.figures.raster import image_grid
 from diffdemo.ui import options
 from diffdemo.ui.page import serve

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sentences import refused
 
-from benchmarks.browser import open_shelf
+from benchmarks.support.browser import open_shelf
 from diffdemo import RequestError
 from diffdemo.generator import Generator
 from diffdemo.measure.difference import compare

@@ -7,7 +7,7 @@ from doses import SMALL_DOSE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.browser import open_shelf, served
+from benchmarks.support.browser import open_shelf, served
 from benchmarks.support.visitor import Visitor
 
 JUNK = st.recursive(

@@ -13,7 +13,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from benchmarks.browser import served
+from benchmarks.support.browser import served
 from benchmarks.support.visitor import Visitor
 from diffdemo.measure import diffusion_classifier
 from diffdemo.ui.options import Options

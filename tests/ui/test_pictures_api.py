@@ -8,7 +8,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from benchmarks.browser import served
+from benchmarks.support.browser import served
 from diffdemo.errors import RequestError
 from diffdemo.measure.diffusion_classifier import classify
 from diffdemo.registry import SPECS

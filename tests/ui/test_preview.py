@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from benchmarks.browser import open_shelf, served
+from benchmarks.support.browser import open_shelf, served
 from diffdemo.ui.parts.preview import SENTENCE, TITLE, words
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.browser import open_shelf
+from benchmarks.support.browser import open_shelf
 from diffdemo import RequestError
 from diffdemo.figures.film import Moment, film, save_film
 from diffdemo.figures.raster import image_grid

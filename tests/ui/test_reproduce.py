@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.browser import open_shelf
+from benchmarks.support.browser import open_shelf
 from diffdemo import CHECKPOINTS, RequestError
 from diffdemo.__main__ import main
 from diffdemo.ui.runs import reproduce

@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from benchmarks.browser import open_shelf
+from benchmarks.support.browser import open_shelf
 from diffdemo import RequestError
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator

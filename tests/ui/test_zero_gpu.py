@@ -20,7 +20,7 @@ from gradio_client.exceptions import AppError
 from page_helpers import fill, pictures, run, start_long_run, visits
 from PIL import Image
 
-from benchmarks.browser import open_shelf, viewer
+from benchmarks.support.browser import open_shelf, viewer
 from diffdemo.device import use_own_cores
 from diffdemo.figures.raster import image_grid
 from diffdemo.process.samplers import SAMPLERS, Step
