@@ -65,7 +65,7 @@ class UNetConfig:
         for level in self.attention_levels:
             if not 0 <= level < levels:
                 raise RequestError(f"attention_levels names level {level}, but there are {levels}: 0 to {levels - 1}.")
-        attending = [self.channels[i] for i in self.attention_levels] + [self.channels[-1]] * self.middle_attention
+        attending = [self.channels[i] for i in self.attention_levels] + [self.channels[-1]] * bool(self.middle_attention)
         checks.heads_divide(self.num_heads, attending)
 
 
