@@ -12,6 +12,13 @@ def at_least(config: object, least: int, *names: str) -> None:
             raise RequestError(f"{name} must be at least {least}, not {getattr(config, name)}.")
 
 
+def yes_or_no(config: object, *names: str) -> None:
+    """Each of these is true or false: a number in an edited description would do as one, and be counted with."""
+    for name in names:
+        if not isinstance(getattr(config, name), bool):
+            raise RequestError(f"{name} must be true or false, not {getattr(config, name)!r}.")
+
+
 def widths(config: object, *names: str) -> None:
     """Each of these is one positive number or more, and a tuple from now on: JSON has lists only, and a config that
     went through a file must equal the one that was saved.

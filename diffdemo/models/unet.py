@@ -54,6 +54,7 @@ class UNetConfig:
         object.__setattr__(self, "attention_levels", tuple(self.attention_levels))
         sizes = ("image_size", "image_channels")
         checks.at_least(self, 1, "blocks_per_level", "num_heads", "time_embedding_dim", "patch_size", *sizes)
+        checks.yes_or_no(self, "middle_attention", "decode_bottom")
         checks.classes(self)
         checks.dropout(self)
         checks.halves(self.image_size, self.patch_size, self.channels)
@@ -65,7 +66,7 @@ class UNetConfig:
         for level in self.attention_levels:
             if not 0 <= level < levels:
                 raise RequestError(f"attention_levels names level {level}, but there are {levels}: 0 to {levels - 1}.")
-        attending = [self.channels[i] for i in self.attention_levels] + [self.channels[-1]] * bool(self.middle_attention)
+        attending = [self.channels[i] for i in self.attention_levels] + [self.channels[-1]] * self.middle_attention
         checks.heads_divide(self.num_heads, attending)
 
 

@@ -170,6 +170,7 @@ def test_a_config_that_went_through_lists_is_the_same_config():
         ({"attention_levels": (2,)}, "there are 2: 0 to 1"),
         ({"attention_levels": (-1,)}, "there are 2: 0 to 1"),
         ({"attention_levels": (1,), "num_heads": 5}, "num_heads 5 does not divide a level of 24"),
+        ({"middle_attention": 2**32}, "middle_attention must be true or false, not 4294967296"),
         ({"middle_attention": True, "num_heads": 7}, "num_heads 7 does not divide a level of 24"),
     ],
 )
