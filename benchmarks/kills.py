@@ -24,9 +24,9 @@ import typer
 from safetensors.numpy import load_file
 
 from diffdemo.data import make_toy_dataset
+from diffdemo.records.files import STATE
 from train.flags import run_app
 
-STATE = "state.safetensors"
 TRAINING = [
     *("--model", "attention_unet", "--size", "small", "--channels", "8,8,8", "--time-embedding-dim", "16"),
     *("--num-heads", "2", "--batch-size", "8", "--warmup-images", "80", "--dropout", "0.1"),

@@ -18,9 +18,9 @@ from diffdemo.errors import RequestError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-# bf16 rounds more, so it must take clearly less time. And a command that is given twice is expected to end in equal bits,
-# so this lies where no CPU that was measured does: those with AVX-512 bf16 came to 0.71 to 0.79 of fp32's time on one
-# machine and to 1.7 to 2.1 on another, those without it to 10.
+# bf16 rounds more, so it must take clearly less time. And equal commands are to end in equal bits, so this lies where
+# no CPU that was measured does: those with AVX-512 bf16 came to 0.71 to 0.79 of fp32's time on one machine and to 1.7
+# to 2.1 on another, those without it to 10.
 WORTH_IT = 0.6
 CALLS_BEFORE_RECORDING = 3
 

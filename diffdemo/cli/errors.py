@@ -10,7 +10,7 @@ import typer
 from diffdemo.errors import CheckpointError, DataError, DiffdemoError, Interrupted
 
 CANNOT_USE, NO_SENSE, STOPPED = 1, 2, 130  # the last is what a shell expects of a program that Ctrl-C ended
-LONG_WORD = re.compile(r"(\S{40})\S{40,}")  # typer repeats what was typed, however long it is
+LONG_WORD = re.compile(r"(\S{100})\S{20,}")  # typer repeats what was typed, however long it is
 UsageError = typer.BadParameter.__base__  # typer exports no name for it, and has moved it between versions
 
 

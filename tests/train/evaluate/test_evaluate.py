@@ -1,15 +1,11 @@
 """train.evaluate: from a model or a folder to figures that say how they were measured."""
 
-import csv
 import json
 import shutil
-import sys
 import urllib.error
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,92 +13,18 @@ import torch
 from PIL import Image
 from sentences import refused
 
-from diffdemo.checkpoint import load_network, parameter_count, read_info, save_checkpoint
+from diffdemo.checkpoint import load_network, read_info, save_checkpoint
 from diffdemo.data import CIFAR10_CLASSES as CLASSES
-from diffdemo.data import load_dataset, make_toy_dataset
+from diffdemo.data import load_dataset
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.loading import exchange_weights, load_generator
-from diffdemo.measure.classifier import ClassifierInfo
 from diffdemo.measure.metrics import frechet_distance
-from diffdemo.models.classifier import Classifier, ClassifierConfig
 from diffdemo.records.measured import computed_on, measured
-from diffdemo.records.quality_curves import read_curves, weights_of
 from train import curves
 from train.evaluate import __main__ as evaluate
-from train.evaluate import draw as drawn
 from train.evaluate.__main__ import pictures_in
 from train.evaluate.draw import SHARD, Draw, shard_size
 from train.evaluate.inception import Inception
-from train.flags import run_command
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    """40 training pictures and 10 test pictures."""
-    return make_toy_dataset(tmp_path_factory.mktemp("toy"), per_class=4)
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    """The checkpoint of a small classifier with random weights: its features are as good as any for arithmetic."""
-    folder = tmp_path_factory.mktemp("classifier")
-    torch.manual_seed(0)
-    config = ClassifierConfig((8, 16))
-    network = Classifier(config)
-    save_checkpoint(folder, ClassifierInfo(asdict(config), CLASSES, parameter_count(network)), network.state_dict())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def inception_weights(tmp_path_factory):
-    """Weights of pytorch-fid's Inception, random ones of the right shape; large enough for signals to get through."""
-    from pytorch_fid import inception
-
-    torch.manual_seed(0)
-    with (
-        mock.patch.object(inception, "load_state_dict_from_url"),
-        mock.patch.object(torch.nn.Module, "load_state_dict"),
-    ):
-        network = inception.fid_inception_v3()
-    state = {name: 6**0.5 * value if value.ndim == 4 else value for name, value in network.state_dict().items()}
-    torch.save(state, path := tmp_path_factory.mktemp("inception") / "inception.pth")
-    return path
-
-
-@pytest.fixture
-def run(toy, classifier, all_checkpoints, tmp_path, monkeypatch, capsys):
-    """A function that runs the command with these flags; its stdout, or its stderr if `code` is not 0."""
-
-    def run_once(*flags: object, code: int = 0, command: Callable = evaluate.main) -> str:
-        standard = ["--data", toy, "--classifier", classifier, "--device", "cpu"]
-        if "--model" in flags:
-            standard += ["--checkpoints", all_checkpoints, "--steps", 2]
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, [*standard, *flags])])
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(drawn, "SHARD", 10)  # nothing here asks for many more
-        monkeypatch.setattr("diffdemo.device.relative_time", {"fp32": 1.0, "bf16": 3.0}.__getitem__)
-        try:
-            run_command(command, sys.modules[command.__module__].Options)
-        except SystemExit as stopped:
-            out, err = capsys.readouterr()
-            assert (stopped.code, out) == (code, ""), err
-            return err
-        assert code == 0
-        return capsys.readouterr().out
-
-    return run_once
-
-
-@pytest.fixture
-def refusal(run):
-    """A function that runs the command and gives the one sentence with which it must refuse."""
-
-    def refuse(*flags: object, command: Callable = evaluate.main, code: int = 2) -> str:
-        said = run(*flags, code=code, command=command)
-        assert said.startswith("Error: ") and said.endswith(".\n") and said.count("\n") == 1 and len(said) < 500, said
-        return said
-
-    return refuse
 
 
 def pictures(count: int) -> np.ndarray:
@@ -327,66 +249,6 @@ def test_a_model_of_other_classes_than_the_data_is_refused(refusal, all_checkpoi
     flags = ["--model", folder, "-n", 10, "--out", tmp_path / "out"]
     assert "There is no class 'zebra' in toy shapes train" in refusal(*flags, command=command, code=1)
     assert not (tmp_path / "out").exists()
-
-
-def test_curves_have_a_row_for_each_setting_and_measure_none_twice(run, refusal, tmp_path, monkeypatch):
-    flags = ["--model", "attention_unet", "-n", 10, "--out", tmp_path / "curves", "--samplers", "ddim,heun"]
-    measure, measured = curves.measure, []
-
-    def stopped_at_the_second(point: curves.Point, *rest: object) -> dict:
-        measured.append((point.draw.sampler, point.draw.steps, point.draw.guidance.scale))
-        if len(measured) == 2:
-            raise OSError("stopped")
-        return measure(point, *rest)
-
-    monkeypatch.setattr(curves, "measure", stopped_at_the_second)
-    run(*flags, "--steps", 5, "--guidance", "1", command=curves.main, code=1)
-    run(*flags, "--steps", "5,1", "--guidance", "1", command=curves.main)
-    assert measured[:2] == [("ddim", 5, 2.0), ("heun", 5, 2.0)]
-    assert measured[2:] == [("ddim", 1, 2.0), ("heun", 5, 2.0), ("heun", 1, 2.0), ("dpmpp", 20, 1.0)]
-    with (tmp_path / "curves" / "quality_steps.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [(r["sampler"], r["steps"], r["nfe"]) for r in rows] == [
-        ("ddim", "5", "10"), ("ddim", "1", "2"), ("heun", "5", "18"), ("heun", "1", "2")
-    ]  # fmt: skip
-    assert all(float(r["frechet_distance"]) > 0 and float(r["floor_frechet_distance"]) > 0 for r in rows)
-    for name in ("quality_steps.png", "quality_guidance.png"):
-        assert Image.open(tmp_path / "curves" / name).width > 1000
-    said = refusal(*flags[:2], "-n", 50, command=curves.main)
-    assert "only 10 real pictures" in said
-
-
-@pytest.fixture
-def trained(all_checkpoints, tmp_path):
-    """A run of 300 images that went on from one of 1,000 and kept its weights at 100, 200 and at the end."""
-    network, info = load_network(all_checkpoints / "attention_unet")
-    before = {"images_seen": 1000}
-    for name, images in (("snapshots/a", 100), ("snapshots/b", 200), ("snapshots/c", 300), (".", 300)):
-        for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=1e-5 * images)
-        training = {"images_seen": images, "started_from": before}
-        save_checkpoint(tmp_path / "run" / name, replace(info, training=training), network.state_dict())
-    return tmp_path / "run"
-
-
-def test_the_curve_over_training_is_of_every_kept_checkpoint_and_the_last(run, trained):
-    flags = ["--model", trained, "-n", 10, "--steps", "none", "--guidance", "none"]
-    run(*flags, command=curves.main)
-    with (trained / "quality_training.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["images"] for row in rows] == ["1100", "1200", "1300"]
-    folders = (trained / "snapshots/a", trained / "snapshots/b", trained)
-    assert [row["weights"] for row in rows] == [weights_of(read_info(folder).files) for folder in folders]
-    assert len({row["frechet_distance"] for row in rows}) == 3  # each with its own weights
-    alone = curves.snapshots(folders[1])
-    assert [images for _, info in alone if (images := curves.images_seen(info))] == [1200]
-    (curve, *_) = read_curves(trained, "images", rows[-1]["weights"])
-    assert curve.samplers["dpmpp"][0].tolist() == [1100, 1200, 1300]
-    assert curve.samplers["dpmpp"][1].tolist() == [float(row["frechet_distance"]) for row in rows]
-    assert read_curves(trained, "images", "other weights") == []
-    assert Image.open(trained / "quality_training.png").width > 1000
-    shutil.rmtree(trained / "snapshots")
-    assert "no curve to measure" in run(*flags, command=curves.main, code=2)
 
 
 def test_a_compiled_network_draws_the_same_pictures_and_says_so(all_checkpoints, trained):
