@@ -115,6 +115,9 @@ class Fields(dict[str, Component]):
             # The model itself may have changed again meanwhile.
             kept = [self[name] for name in OF_EVERY_MODEL if name in self]
             updates = {field: update for field, update in self.show(settings).items() if field not in kept}
+            for name in TYPED:  # what stays as it is, or somebody typing meanwhile would lose it to this answer
+                if name in said and self[name] in updates and updates[self[name]].get("value") == said[name]:
+                    del updates[self[name]]["value"]
             return updates | {shown: settings, chosen: wished}
 
         asked, changed = [shown, chosen, *self.inputs()], [*self.outputs(), shown, chosen]
