@@ -31,7 +31,12 @@ CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
 def load(
-    model: str, *, device: str = "auto", precision: str = "fp32", checkpoints: str | Path | None = None
+    model: str,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    compile: bool = False,
+    checkpoints: str | Path | None = None,
 ) -> "Generator":
     """A trained model, ready to sample from.
 
@@ -41,16 +46,18 @@ def load(
         device: "auto", "cpu", "cuda" or "mps".
         precision: "fp32"; "bf16" and "fp16" are faster on hardware that has them, and change pictures a little; "auto"
             is what is fast here, on a CPU by a quick measurement.
+        compile: whether to compile the network, which takes half a minute for each number of images at once and
+            changes pictures as little as another precision does.
         checkpoints: folder with one checkpoint folder for each model; the shipped one by default.
 
     Raises:
-        RequestError: unknown model, device or precision.
+        RequestError: unknown model, device or precision, or no compiler.
         CheckpointError: the checkpoint is missing, damaged or edited, or cannot be fetched.
     """
     from diffdemo import catalog
     from diffdemo.loading import load_generator
 
-    return load_generator(catalog.find(model, checkpoints or CHECKPOINTS), device, precision)
+    return load_generator(catalog.find(model, checkpoints or CHECKPOINTS), device, precision, compile)
 
 
 def list_models(checkpoints: str | Path | None = None) -> list[dict]:

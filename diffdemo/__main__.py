@@ -64,7 +64,7 @@ def list_command(
     Examples:
       {PROGRAM} sample --model attention_unet --class horse --steps 50 --seed 7 -n 4 --out horses.png
       {PROGRAM} sample --model attention_unet --class ship --out ship.gif
-      {PROGRAM} sample --model ddpm_unet -n 5000 --precision auto --out samples/ --npy samples.npy
+      {PROGRAM} sample --model ddpm_unet -n 5000 --precision auto --compile --out samples/ --npy samples.npy
     """
 )
 def sample(
@@ -130,6 +130,9 @@ def sample(
             "[default: fp32]",
         ),
     ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first, which pays where many pictures are drawn.")
+    ] = False,
     checkpoints: Checkpoints = None,
     out: Annotated[
         str | None,
@@ -169,7 +172,8 @@ def sample(
         "variance": variance,
     }
     given = {name: value for name, value in settings.items() if value is not None}
-    generator = diffdemo.load(model, device=device, precision=precision or "fp32", checkpoints=checkpoints)
+    how = {"device": device, "precision": precision or "fp32", "compile": compile}
+    generator = diffdemo.load(model, checkpoints=checkpoints, **how)
     if precision:
         from diffdemo.device import warn_if_slow
 

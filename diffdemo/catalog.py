@@ -1,11 +1,10 @@
 """Which checkpoints there are."""
 
 import re
-import textwrap
 from pathlib import Path
 
 from diffdemo.checkpoint import CONFIG, GUIDE, GUIDE_CONFIG, MAP, CheckpointInfo, read_config, read_info
-from diffdemo.errors import CheckpointError, RequestError
+from diffdemo.errors import CheckpointError, RequestError, reason
 from diffdemo.registry import SPECS
 from diffdemo.tensor_files import cannot_read
 
@@ -70,9 +69,8 @@ def fetch(name: str) -> Path:
     except errors.RevisionNotFoundError as error:
         raise RequestError(f"{repository} has no revision {revision}; leave it out, or name another one.") from error
     except Exception as error:  # its own, or those of the library that it speaks HTTP with, which changes
-        reason = textwrap.shorten(str(error), 200, placeholder=" ...").rstrip(".")
         raise CheckpointError(
-            f"{name} cannot be fetched from the hub ({reason}); check the network, HF_HOME and HF_ENDPOINT."
+            f"{name} cannot be fetched from the hub ({reason(error)}); check the network, HF_HOME and HF_ENDPOINT."
         ) from error
 
 

@@ -7,7 +7,6 @@ which `diffdemo.latent.map` reads. Nothing is ever unpickled, so a checkpoint fr
 """
 
 import json
-import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from diffdemo import validate
 from diffdemo.atomic import hidden_folder, move, write_atomically
-from diffdemo.errors import CheckpointError, DiffdemoError
+from diffdemo.errors import CheckpointError, DiffdemoError, reason
 from diffdemo.process.diffusion import Diffusion
 from diffdemo.process.guidance import GUIDES, WEAK_MODEL, Guidance, parse_interval
 from diffdemo.process.samplers import SAMPLERS
@@ -240,9 +239,8 @@ def read_info(folder: Path) -> CheckpointInfo:
         info.build_diffusion()
         _check_parts(info)
     except (DiffdemoError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).rstrip(".")
         raise CheckpointError(
-            f"{path} was edited or is damaged ({reason}); restore it or train the model again."
+            f"{path} was edited or is damaged ({reason(error)}); restore it or train the model again."
         ) from error
     return info
 
@@ -255,6 +253,9 @@ def _check_parts(info: CheckpointInfo) -> None:
     missing = {"sampler", "steps", "guidance_scale"} - info.defaults.keys()
     if missing:
         raise ValueError(f"defaults has no {min(missing)}")
+    for name in info.files:
+        if not name.isprintable():  # a sentence will name it
+            raise ValueError(f"files names {name!a}, which is no file's name")
     if not isinstance(info.parameters, int):
         raise ValueError("parameters is no whole number")
     if not all(isinstance(name, str) for name in info.classes):
@@ -284,9 +285,8 @@ def _decoded(path: Path, info: CheckpointInfo, tensors: Mapping[str, Tensor]) ->
     try:
         return decode(tensors, encoding_of(info))
     except ValueError as error:
-        reason = " ".join(str(error).split())[:200]  # names are the file's, whatever is in them
         raise CheckpointError(
-            f"{path} holds something else than weights ({reason}); restore it or train again."
+            f"{path} holds something else than weights ({reason(error)}); restore it or train again."
         ) from error
 
 
@@ -297,7 +297,9 @@ def read_tensors(folder: Path, info: CheckpointInfo, name: str) -> tuple[dict[st
     try:
         identity = json.loads(header.get("diffdemo", "null"))
     except ValueError as error:
-        raise CheckpointError(f"{path} is not a safetensors file ({error}); restore it or train again.") from error
+        raise CheckpointError(
+            f"{path} is not a safetensors file ({reason(error)}); restore it or train again."
+        ) from error
     if identity != json.loads(json.dumps(info.identity, default=list)):
         raise CheckpointError(f"{Path(folder) / CONFIG} does not belong to {path.name}: one was edited; restore both.")
     return tensors, header
@@ -345,9 +347,9 @@ def build_network(folder: Path, info: CheckpointInfo) -> nn.Module:
         network = info.build_network()
         network.load_state_dict(weights)
     except (RuntimeError, OverflowError, TypeError, ValueError) as error:
-        reason = textwrap.shorten(str(error).splitlines()[-1], 200).rstrip(".")
+        last = reason(str(error).splitlines()[-1])
         raise CheckpointError(
-            f"The weights in {folder} are not those of {info.key} as its {CONFIG} describes it ({reason}); fix it."
+            f"The weights in {folder} are not those of {info.key} as its {CONFIG} describes it ({last}); fix it."
         ) from error
     return network.eval().requires_grad_(False)
 

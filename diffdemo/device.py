@@ -1,6 +1,7 @@
 """Which device to compute on, and in which precision."""
 
 import functools
+import logging
 import os
 import platform
 import shutil
@@ -19,10 +20,13 @@ from diffdemo.errors import RequestError
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 # bf16 rounds more, so it must take clearly less time. And equal commands are to end in equal bits, so this lies where
-# no CPU that was measured does: those with AVX-512 bf16 came to 0.71 to 0.79 of fp32's time on one machine and to 1.7
-# to 2.1 on another, those without it to 10.
-WORTH_IT = 0.6
+# no CPU does: AVX-512 has bf16 at no more than twice the rate of fp32, and converting comes on top (0.71 to 0.79 of
+# fp32's time were measured on one machine, 1.7 to 2.1 on another); AMX has it at eight times the rate (0.20 to 0.31).
+# Without either it is 10.
+WORTH_IT = 0.5
+SLOW = 1.6  # times as long as the best precision, which is worth a sentence
 CALLS_BEFORE_RECORDING = 3
+MOST_VERSIONS = 256  # that one function is compiled in
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -64,16 +68,17 @@ def choose_precision(name: str, device: torch.device) -> str:
 def relative_time(precision: str) -> float:
     """How long a core of this CPU takes for layers of these networks in a precision, if fp32 takes 1.
 
-    It is measured, in a quarter of a second, because the name of an instruction set does not say it: there are CPUs
-    with bf16 that are faster in fp32. One thread's own time is what others on a busy machine do not add to.
+    It is measured, in half a second, because the name of an instruction set does not say it: there are CPUs with bf16
+    that are faster in fp32. One thread's own time is what others on a busy machine do not add to. The layers are as
+    large as many pictures at once make them, for which precision matters most; calls of smaller ones are overhead.
     """
-    x, weight = torch.ones(4, 128, 16, 16), torch.ones(128, 128, 3, 3)
+    x, weight = torch.ones(8, 96, 32, 32), torch.ones(96, 96, 3, 3)
     x, weight = (tensor.to(memory_format=torch.channels_last) for tensor in (x, weight))
     best = {"fp32": float("inf"), precision: float("inf")}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for _ in range(6):
+        for _ in range(4):
             for name in best:
                 began = time.thread_time()
                 with autocast(x.device, name), torch.inference_mode():
@@ -92,7 +97,7 @@ def warn_if_slow(precision: str, device: torch.device) -> None:
         return
     best = choose_precision("auto", device)
     factor = relative_time(precision) / relative_time(best)
-    if factor > 1 / WORTH_IT:
+    if factor > SLOW:
         slow = f"{precision} takes {factor:.2g} times as long as {best} on this machine"
         print(f"Note: {slow}; --precision auto is {best} here.", file=sys.stderr)
 
@@ -120,6 +125,11 @@ def compile_network(network: nn.Module, device: torch.device, recorded: bool = F
     compiler = os.environ.get("CXX", usual)
     if device.type == "cpu" and not shutil.which(compiler):
         raise RequestError(f"--compile needs a C++ compiler, and there is no {compiler}; install it, or leave it out.")
+    # One code serves all networks of an architecture, each size of a batch is a version of it, and whatever comes after
+    # the limit, eight versions by itself, would be computed as it is, slowly and after a lot of complaints.
+    torch._dynamo.config.recompile_limit = MOST_VERSIONS
+    if device.type == "cpu":  # of a machine that has CUDA's files and no GPU, the compiler says so, whoever compiles
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     if device.type == "cuda":  # or a sixth of the time goes into copies between NCHW and NHWC in backward passes
         options["options"] = {"force_layout_optimization": True} | ({"triton.cudagraphs": True} if recorded else {})
     return torch.compile(network, **options)

@@ -5,9 +5,28 @@ the command line prints it and the page shows it as it is. They are `ValueError`
 them without knowing this module.
 """
 
+import re
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+LONGEST_REASON = 200
+
+
+def one_line(text: str) -> str:
+    """The text with its control characters escaped: a name may hold anything, and a new line makes no new sentence."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def reason(error: BaseException | str) -> str:
+    """What another's exception says, to stand inside a sentence: no full stop, and no more than the beginning."""
+    said = " ".join(str(error).split()).rstrip(".")
+    return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]} ..."
+
 
 class DiffdemoError(ValueError):
     """Something the user asked for cannot be done; the message is one sentence for that user."""
+
+    def __init__(self, sentence: str = ""):
+        super().__init__(one_line(sentence))
 
 
 class RequestError(DiffdemoError):

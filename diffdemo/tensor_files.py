@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffdemo.atomic import write_atomically
-from diffdemo.errors import CheckpointError
+from diffdemo.errors import CheckpointError, reason
 from diffdemo.quantise import LARGEST, dequantise, quantise
 
 FP16, INT8 = ENCODINGS = ("fp16", "int8")
@@ -133,14 +133,14 @@ def could_not_write(path: Path, error: Exception) -> CheckpointError:
     """What to raise of a file or folder that could not be written."""
     said = str(error)
     no_space = getattr(error, "errno", None) == errno.ENOSPC or "space left" in said or "StorageFull" in said
-    reason = "there is no space left on the disk" if no_space else getattr(error, "strerror", None) or said.rstrip(".")
-    return CheckpointError(f"{path} could not be written because {reason}; what was there before is unchanged.")
+    why = "there is no space left on the disk" if no_space else getattr(error, "strerror", None) or reason(error)
+    return CheckpointError(f"{path} could not be written because {why}; what was there before is unchanged.")
 
 
 def cannot_read(path: Path, error: OSError) -> CheckpointError:
     """What to raise of a part of a checkpoint that is there and cannot be read."""
-    reason = error.strerror or str(error).rstrip(".")
-    return CheckpointError(f"{error.filename or path} cannot be read: {reason}; let this user read it, or restore it.")
+    why = error.strerror or reason(error)
+    return CheckpointError(f"{error.filename or path} cannot be read: {why}; let this user read it, or restore it.")
 
 
 def load_tensors(path: Path, digest: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -159,4 +159,6 @@ def load_tensors(path: Path, digest: str) -> tuple[dict[str, Tensor], dict[str, 
     except CheckpointError:
         raise
     except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a safetensors file ({error}); restore it or train again.") from error
+        raise CheckpointError(
+            f"{path} is not a safetensors file ({reason(error)}); restore it or train again."
+        ) from error

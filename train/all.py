@@ -1,11 +1,10 @@
 """Train every model within one budget of time: `python -m train.all --max-minutes 25 --compile --out runs/all`."""
 
 import json
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,11 +20,11 @@ from train.install import install
 from train.loop.data import load_data, stored
 from train.loop.interrupt import interruptible
 from train.loop.resume import locked
-from train.plans import LEAST_MINUTES, PLANS, Part, Plan
+from train.plans import LEAST_MINUTES, PLANS, UNFINISHED, Part, Plan
+from train.running import Running, Warming, watch
 from train.tasks.denoising import SIZES
 
-INTERRUPTED = 130  # exit code of a script that was stopped and has saved its run
-LOOK_SECONDS, SAVE_SECONDS = 0.2, 120.0
+AHEAD, AHEAD_IMAGES = ".ahead", 2560  # where a part's network is compiled before its turn, and with how many pictures
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,12 @@ class Options:
     size: str = flag("small", SIZES)
     precision: str = flag("auto", "auto, fp32, bf16 or fp16.")
     compile: bool = flag(False, "Compile the networks: faster, after a minute of compiling each.")
+    cuda_graph: bool = flag(False, "Record the steps of each part on a GPU and replay them, see docs/gpu.md.")
+    ahead: bool = flag(
+        False,
+        "Begin a part while the one before still draws, and with --compile have its network compiled by then: faster "
+        "where there are cores and memory for two.",
+    )
     seed: int = flag(0, "Of everything random in the runs.")
 
     def __post_init__(self):
@@ -107,63 +112,86 @@ def main(options: Options, given: set[str]) -> None:
     with locked(options.out), interruptible() as interrupted:
         plan = Plan(parts, options.max_minutes, json.loads(state.read_text("utf-8")) if state.exists() else None)
         write_json(state, plan.outcomes)
+        drawing: dict[Part, Running] = {}
         for number, part in enumerate(parts, 1):
             if part not in plan.left:
                 continue
             tqdm.write(f"{part.name}, {number} of {len(parts)}:", file=sys.stderr)
-            _train(part, options, plan, interrupted)
+            _train(part, options, plan, interrupted, drawing)
             write_json(state, plan.outcomes)
-            if plan.outcomes[part.name]["outcome"] == "interrupted":
-                raise Interrupted(f"Interrupted in {part.name}, which is saved; go on with --resume.")
-            if options.install and plan.outcomes[part.name]["outcome"] == "done":
-                _install(part, options)
+            if interrupted():
+                break
+        for part, running in drawing.items():
+            watch(running, interrupted, lambda: None)
+            _see_off(part, running, options, plan, interrupted())
+        write_json(state, plan.outcomes)
+    stopped = [part.name for part in parts if plan.outcomes.get(part.name, {}).get("outcome") == "interrupted"]
+    if stopped:
+        raise Interrupted(f"Interrupted in {' and '.join(stopped)}, which is saved; go on with --resume.")
     print(_table(parts, options.out, plan.outcomes))
     failed = [part.name for part in parts if plan.outcomes[part.name]["outcome"] != "done"]
     if failed:
         raise TrainingError(f"Not trained: {', '.join(failed)}; their messages are above, and --resume tries again.")
 
 
-def _train(part: Part, options: Options, plan: Plan, interrupted: Callable[[], bool]) -> None:
-    """Run one part's script to its end, whatever that is."""
+def _train(
+    part: Part, options: Options, plan: Plan, interrupted: Callable[[], bool], drawing: dict[Part, Running]
+) -> None:
+    """Run one part's script to its end, whatever that is, or with --ahead until it is `drawing`."""
     out = options.out / part.name
     trained = _training(out).get("minutes") or 0.0 if options.resume else 0.0
     minutes = plan.minutes(part, trained)
     if part.needs and not (options.out / part.needs / CONFIG).exists():
         plan.close(part, f"needs {part.needs}", 0.0, 0.0)
         return
-    gone_on_with = plan.outcomes.get(part.name, {}).get("outcome") == "interrupted"  # perhaps only drawing is left
+    gone_on_with = plan.outcomes.get(part.name, {}).get("outcome") in UNFINISHED  # perhaps only drawing is left
     if minutes - trained < LEAST_MINUTES and not gone_on_with:
         plan.close(part, "no time left", 0.0, 0.0)
         return
-    began = time.monotonic()
-    limit = began + 60 * (minutes - trained + options.grace_minutes)
-    process = subprocess.Popen(_command(part, options, minutes))
-    while process.poll() is None and time.monotonic() < limit and not interrupted():
-        time.sleep(LOOK_SECONDS)
-    code = _stop(process)
-    if code == 0:
-        outcome = "done"
-    elif interrupted() or (code == INTERRUPTED and time.monotonic() < limit):
-        outcome = "interrupted"
+    running = Running(_command(part, options, minutes), out, 60 * (minutes - trained + options.grace_minutes))
+
+    def look() -> None:
+        for other in [part for part, running in drawing.items() if running.over()]:
+            _see_off(other, drawing.pop(other), options, plan, False)
+
+    with _compiled_ahead(part, options, plan) as warm:
+        watch(running, lambda: interrupted() or (options.ahead and running.trained), lambda: (look(), warm()))
+    if options.ahead and running.trained and not running.over() and not interrupted():
+        drawing[part] = running
+        outcome = "drawing"
     else:
-        outcome = "failed" if time.monotonic() < limit else "took too long"
-    plan.close(part, outcome, time.monotonic() - began, minutes, trained)
+        outcome = running.outcome(interrupted())
+    plan.close(part, outcome, time.monotonic() - running.began, minutes, trained)
+    if outcome == "done":
+        _install(part, options)
 
 
-def _stop(process: subprocess.Popen) -> int:
-    """The exit code of a script; one that still runs is told to save and end first."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
+def _see_off(part: Part, running: Running, options: Options, plan: Plan, interrupted: bool) -> None:
+    """What became of a part that was drawing while the next ones trained."""
+    plan.outcomes[part.name]["outcome"] = outcome = running.outcome(interrupted)
+    if outcome == "done":
+        _install(part, options)
+
+
+@contextmanager
+def _compiled_ahead(part: Part, options: Options, plan: Plan) -> Iterator[Callable[[], None]]:
+    """Beside a part, compile the network of the one that comes next; yields what is to be called now and then."""
+    after = [other for other in plan.left if other is not part and not other.needs]
+    if not (options.ahead and options.compile and after):
+        yield lambda: None
+        return
+    out = options.out / AHEAD / after[0].name
+    command = _command(after[0], replace(options, out=out.parent, resume=False, images=AHEAD_IMAGES), 0.0)
+    warming = Warming(command, out)
     try:
-        return process.wait(SAVE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+        yield warming.look
+    finally:
+        warming.end()
 
 
 def _install(part: Part, options: Options) -> None:
     """Copy a finished part's checkpoint to where it is wanted; trouble with that costs no other part its time."""
-    if part.name in {other.needs for other in PLANS[options.plan]}:
+    if not options.install or part.name in {other.needs for other in PLANS[options.plan]}:
         return
     try:
         install(options.out / part.name, Path(options.install) / part.name)
@@ -175,7 +203,8 @@ def _command(part: Part, options: Options, minutes: float) -> list[str]:
     out = options.out / part.name
     command = [sys.executable, "-m", part.module, "--out", str(out)]
     command += ["--data", str(options.data), "--device", options.device, "--threads", str(options.threads)]
-    command += ["--precision", options.precision, *["--compile"] * options.compile]
+    command += ["--precision", options.precision]
+    command += [*["--compile"] * options.compile, *["--cuda-graph"] * options.cuda_graph]
     command += ["--max-minutes", f"{minutes:.3f}"]  # counts what a resumed run has had already
     ended = ["--images", str(options.images)] if options.images else []
     if options.resume and (out / RUN).exists():

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from diffdemo.registry import GPU_TIMED, SPECS, ModelSpec
 
 LEAST_MINUTES = 0.05  # below that nothing is trained worth drawing
+# Outcomes of a part: that go on from where they are with --resume, and that have trained all they were to.
+UNFINISHED, TRAINED_ONES = ("interrupted", "drawing"), ("done", "drawing")
 FIRST_OVERHEAD = 0.3  # minutes that a script takes besides training, until one of them has shown it
 
 
@@ -89,11 +91,11 @@ class Plan:
         minutes and its share of what is left when all scripts have taken what they take besides.
         """
         before = self.outcomes.get(part.name, {})
-        if before.get("outcome") == "interrupted":
+        if before.get("outcome") in UNFINISHED:
             return before["minutes"]
         left = (self._end - time.monotonic()) / 60
         like = self.outcomes.get(part.like, {})
-        if like.get("outcome") == "done":
+        if like.get("outcome") in TRAINED_ONES:
             return min(like["minutes"], trained + max(left - self._overhead, left / 2))
         share = part.share / sum(other.share for other in self.left)
         # Of a time that is hardly longer than starting up, half is still spent on training.
@@ -103,5 +105,5 @@ class Plan:
         """A part is over after `seconds`; it had `trained` minutes before, and was to have `minutes` in all."""
         self.left.remove(part)
         self.outcomes[part.name] = {"outcome": outcome, "seconds": round(seconds, 1), "minutes": round(minutes, 3)}
-        if outcome == "done":
+        if outcome in TRAINED_ONES:
             self._overhead = max(0.0, seconds / 60 - (minutes - trained))

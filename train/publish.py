@@ -1,7 +1,6 @@
 """Put a run's checkpoint and its model card on the Hugging Face hub: `python -m train.publish runs/it owner/name`."""
 
 import tempfile
-import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 
 from diffdemo.atomic import write_atomically
 from diffdemo.catalog import ON_THE_HUB
-from diffdemo.errors import RequestError, TrainingError
+from diffdemo.errors import RequestError, TrainingError, reason
 from diffdemo.records.commands import shell_line
 from train.cards import CARD, card_of
 from train.flags import run_app
@@ -47,8 +46,9 @@ def publish(run: Path, name: str, encoding: str | None = None, private: bool = F
             added = [CommitOperationAdd(path, file) for path, file in files.items()]
             api.create_commit(name, added, commit_message=f"{info.key}, {info.parameters:,} parameters")
         except Exception as error:  # its own, or those of the library that it speaks HTTP with, which changes
-            reason = textwrap.shorten(str(error), 200, placeholder=" ...").rstrip(".")
-            raise TrainingError(f"{name} cannot be published ({reason}); check the name and HF_TOKEN.") from error
+            raise TrainingError(
+                f"{name} cannot be published ({reason(error)}); check the name and HF_TOKEN."
+            ) from error
     return f"{api.endpoint}/{name}"
 
 

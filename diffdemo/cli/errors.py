@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from diffdemo.errors import CheckpointError, DataError, DiffdemoError, Interrupted
+from diffdemo.errors import CheckpointError, DataError, DiffdemoError, Interrupted, one_line
 
 CANNOT_USE, NO_SENSE, STOPPED = 1, 2, 130  # the last is what a shell expects of a program that Ctrl-C ended
 LONG_WORD = re.compile(r"(\S{100})\S{20,}")  # typer repeats what was typed, however long it is
@@ -37,10 +37,12 @@ def sentence(error: Exception, help_command: str) -> str:
     """
     if isinstance(error, UsageError):
         said = LONG_WORD.sub(r"\1...", error.format_message())
-        return f"{said.rstrip('.?')}; see {help_command}."
-    if isinstance(error, DiffdemoError):
-        return str(error)
-    return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+        said = f"{said.rstrip('.?')}; see {help_command}."
+    elif isinstance(error, DiffdemoError):
+        said = str(error)
+    else:
+        said = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+    return one_line(said)
 
 
 def complain(text: str, code: int) -> int:

@@ -152,6 +152,8 @@ def _kind(out: str) -> str:
     path = Path(out)
     if not out:
         raise RequestError("--out needs a name: a .png, .gif or .mp4 file, or a folder.")
+    if path.name.lower() in KINDS:
+        raise RequestError(f"--out needs a name before {path.name}, such as pictures{path.name}.")
     if out.endswith(("/", "\\")) or path.is_dir() or not path.suffix:
         return "folder"
     if (suffix := path.suffix.lower()) not in KINDS:

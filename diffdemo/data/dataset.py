@@ -20,7 +20,7 @@ from diffdemo.atomic import write_atomically
 from diffdemo.data import pictures
 from diffdemo.data.folders import class_folders, class_pictures
 from diffdemo.data.toy import toy_images
-from diffdemo.errors import DataError
+from diffdemo.errors import DataError, reason
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -208,7 +208,7 @@ def _download(root: Path, allowed: bool) -> dict[str, np.ndarray]:
             shutil.copy(root / _TORCHVISION_ARCHIVE, private)
         return _read_torchvision(private, download=True)
     except (OSError, RuntimeError) as error:
-        failure = f"{root} holds no data and CIFAR-10 cannot be downloaded ({error})"
+        failure = f"{root} holds no data and CIFAR-10 cannot be downloaded ({reason(error)})"
         raise DataError(f"{failure}; {HOW_TO_GET_DATA}") from error
     finally:
         shutil.rmtree(private, ignore_errors=True)

@@ -84,6 +84,8 @@ def _read_picture(path: Path) -> np.ndarray:
         raise DataError(f"{path} has too many pixels; {_LIMITS}") from None
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}; name one that is there.") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder; name a picture in it.") from error
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; let this user read it, or remove it.") from error
     except Exception as error:  # decoders raise anything from SyntaxError to struct.error on damaged files

@@ -11,7 +11,7 @@ from diffdemo import CHECKPOINTS
 from diffdemo.checkpoint import CONFIG, FORMATS, build_network, read_config
 from diffdemo.data.pixels import to_pixels
 from diffdemo.device import choose_device
-from diffdemo.errors import CheckpointError, DiffdemoError
+from diffdemo.errors import CheckpointError, DiffdemoError, reason
 from diffdemo.models.classifier import Classifier, ClassifierConfig
 from diffdemo.tensor_files import FP16
 
@@ -92,8 +92,8 @@ def load_classifier(folder: str | Path | None = None, device: str = "auto") -> F
             raise CheckpointError(f"it holds a {info.key}")
         ClassifierConfig(**info.model)
     except (DiffdemoError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).rstrip(".")
         raise CheckpointError(
-            f"{folder / CONFIG} describes no classifier ({reason}); restore it or run python -m train.classifier."
+            f"{folder / CONFIG} describes no classifier ({reason(error)}); restore it or run "
+            "python -m train.classifier."
         ) from error
     return FeatureClassifier(build_network(folder, info), info, choose_device(device))

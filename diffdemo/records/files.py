@@ -5,6 +5,7 @@ The names of a checkpoint's own files, `config.json` and those with its weights,
 
 # Of the training itself.
 RUN, STATE, LOCK, HISTORY = "run.json", "state.safetensors", ".lock", "history.csv"
+TRAINED = ".trained"  # is there once training itself is over, and drawing may go on
 SNAPSHOTS = "snapshots"  # folder of checkpoints kept on the way
 PLAN = "all.json"  # of train.all, beside its runs
 

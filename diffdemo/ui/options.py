@@ -31,6 +31,10 @@ class Options:
         str, typer.Option(metavar="DIR", help="Data folder; original pictures are shown where it is there.")
     ] = "data"
     runs: Annotated[str, typer.Option(metavar="DIR", help="Folder of training runs to show and follow.")] = "runs"
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile networks while the page is served, to be used where that is faster."),
+    ] = False
 
 
 def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Options:

@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import gradio as gr
 
 from diffdemo.cli.errors import print_any_name
 from diffdemo.device import use_own_cores
-from diffdemo.errors import DiffdemoError
+from diffdemo.errors import DiffdemoError, RequestError
 from diffdemo.records.tables import plain
 from diffdemo.ui.api import compare as compare_api
 from diffdemo.ui.api import generate as generate_api
@@ -20,7 +21,7 @@ from diffdemo.ui.api import pictures as pictures_api
 from diffdemo.ui.api import training as training_api
 from diffdemo.ui.options import Options
 from diffdemo.ui.parts import exports, limits, nearest, preview, sources, tour, wiring
-from diffdemo.ui.runs import zero_gpu
+from diffdemo.ui.runs import compiling, zero_gpu
 from diffdemo.ui.runs.recordings import Recordings
 from diffdemo.ui.runs.stream import Stops
 from diffdemo.ui.runs.zoo import ModelZoo
@@ -106,13 +107,27 @@ def build(
     return limits.queue(page)
 
 
+def check_host(host: str | None) -> None:
+    """Raise RequestError if that is no address of this machine, which would else look like a port that is taken."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM) if host else ():
+            with socket.socket(family, kind, protocol) as own:
+                own.bind(address)
+    except OSError as error:
+        raise RequestError(
+            f"The page cannot be served at {host}, which is no address of this machine; name another --host, such as "
+            "127.0.0.1 for this machine alone or 0.0.0.0 for all that reach it."
+        ) from error
+
+
 def serve(chosen: Options) -> None:
     """Open the page and serve it until interrupted; exits with one sentence if that is impossible."""
     print_any_name()
     try:
         wiring.time_limit()  # a wrong one is to be said now
+        check_host(chosen.host)
         use_own_cores()
-        limits.few_heaps()
+        limits.keep_memory_flat()
         limits.own_folder()
         zoo = ModelZoo.open(chosen.checkpoints, "cpu" if zero_gpu.ON else chosen.device)
         zero_gpu.lend([zoo[key] for key in zoo.keys])
@@ -129,4 +144,7 @@ def serve(chosen: Options) -> None:
     gc.enable()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # which removes what was written, as Ctrl-C does
     print(f"diffdemo is at {page.local_url} (Ctrl-C ends it).", flush=True)
+    # On ZeroGPU, each run has a process of its own.
+    thread = compiling.compile_beside(zoo) if chosen.compile and not zero_gpu.ON else None
     page.block_thread()
+    compiling.leave(thread)

@@ -198,6 +198,9 @@ def test_a_shard_that_is_missing_is_named(folder, monkeypatch):
     "part",
     [
         {"parameters": "many"},
+        {"model": {"a\nb": 1}},
+        {"key": "unet\n" * 1000},
+        {"files": {"a\n.safetensors": "0"}},
         {"classes": [1, 2]},
         {"defaults": {"sampler": "zzz", "steps": 20, "guidance_scale": 2}},
         {"defaults": {"sampler": "ddim", "steps": "abc", "guidance_scale": 2}},

@@ -236,6 +236,7 @@ def test_reconstruct_sends_a_picture_through_the_autoencoder(all_checkpoints, tm
     ("arguments", "said", "code"),
     [
         (["nothing.png"], "There is no file nothing.png; name one that is there", 1),
+        (["."], ". is a folder; name a picture in it.", 1),
         (["{picture}", "--out", "a.jpg"], "--out writes a .png file, not 'a.jpg'", 2),
         (["{picture}", "--model", "simple_unet"], "simple_unet denoises pixels and has no autoencoder", 2),
         (["{picture}", "--scale", "0"], "scale must be a whole number from 1 to 32", 2),

@@ -60,7 +60,7 @@ def test_a_link_opens_the_tab_and_repeats_the_comparison(open_page, zoo):
         "?tab=compare&class=dog&seed=5&images=1&linked=no&steps_a=2&model_b=patch_unet&steps_b=3&model_c=simple_unet"
     )
     page = open_page(query=f"{query}&steps_c=4&sampler_c=ddim&guidance_c=1.5")
-    page.wait_for_selector(f"{viewer('compare', 'done')}[data-frames='4']")
+    page.wait_for_selector(f"{viewer('compare', 'done')}[data-frames='4']", timeout=60_000)
     settings = [{"steps": 2}, {"steps": 3}, {"steps": 4, "sampler": "ddim", "guidance_scale": 1.5}]
     for place, key in enumerate(("simple_unet", "patch_unet", "simple_unet")):
         expected = zoo[key].sample("dog", seeds=[5 + place], **settings[place])

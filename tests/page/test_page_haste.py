@@ -79,9 +79,16 @@ def test_the_model_chosen_last(open_page, zoo):
     expect(page.get_by_label("Steps", exact=True).locator("visible=true")).to_have_value(str(steps))
 
 
-def test_a_classification_does_not_come_back_over_another_picture(open_page):
+def test_a_classification_does_not_come_back_over_another_picture(open_page, zoo, monkeypatch):
     page = open_page()
     open_classify(page)
+    evaluate = zoo["simple_unet"].network.forward
+
+    def slow(*args):  # or on a busy machine the browser sees nothing of the run but its end
+        time.sleep(0.05)
+        return evaluate(*args)
+
+    monkeypatch.setattr(zoo["simple_unet"].network, "forward", slow)
     draws = page.get_by_label("number input for Noise draws").locator("visible=true")
     draws.fill("128")
     page.get_by_role("button", name="Classify", exact=True).click()

@@ -90,9 +90,7 @@ def test_pointing_at_a_block_shows_what_it_puts_out(open_page, zoo):
 
 
 def test_the_tab_follows_the_run_and_its_own_slider(open_page):
-    page = open_page(width=390, height=844)
-    page.goto(f"{page.url.partition('?')[0]}?tab=inside")
-    shown(page)
+    page = open_page(width=390, height=844, query="?tab=inside")
     assert "Attention UNet" in page.inner_text(".inside-title")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_label("Step of the run", exact=True).fill("3")

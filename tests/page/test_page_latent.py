@@ -312,9 +312,11 @@ def test_without_a_map_the_tab_says_how_to_make_one_and_without_the_model_there_
     assert "Latent space" not in json.dumps(page.get_config_file(), default=str)
 
 
-def test_the_path_plays_once_when_it_comes_into_sight(open_page):
+def test_the_path_plays_once_when_the_map_that_it_is_on_is_in_sight(open_page):
     page = open_page(moving="'there is a script, so things may move'")
     page.get_by_role("tab", name="Latent space").click()
-    page.wait_for_function(PAUSE, arg="latent")
     stage = page.locator(viewer("latent"))
+    page.wait_for_function(f"() => Number(document.querySelector({viewer('latent')!r})?.dataset.shown) > 0")
+    assert page.evaluate("window.scrollY") == 0
+    page.wait_for_function(PAUSE, arg="latent")
     assert int(stage.get_attribute("data-shown")) < int(stage.locator(".scrubber").get_attribute("max"))

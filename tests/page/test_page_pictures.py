@@ -221,6 +221,10 @@ def test_an_upload_is_classified_class_by_class(open_page, zoo, tmp_path):
     page.get_by_role("button", name="Classify", exact=True).click()
     page.wait_for_selector(f"{SCORES}[data-state=done]:not([data-run='{before}'])")
     scores = classify(zoo["simple_unet"], PICTURE[None], 5, 0)
+    fold = page.get_by_role("button", name="Errors behind the probabilities")
+    assert fold.get_attribute("aria-expanded") == "false" and not page.locator(f"{SCORES} .error:visible").count()
+    fold.press("Enter")
+    assert fold.get_attribute("aria-expanded") == "true"
     assert page.get_attribute(SCORES, "data-draws") == "5"
     assert page.inner_text(f"{SCORES} .verdict b") == scores.best[0]
     rows = page.locator(f"{SCORES} .chart:first-child tr").all()[1:]
@@ -300,10 +304,12 @@ def test_a_phone_shows_both_tabs_without_scrolling_sideways(open_page):
     for opened, root in ((open_forward, FORWARD), (open_classify, SCORES)):
         page.set_viewport_size({"width": 1280, "height": 900})
         opened(page)
+        if root == SCORES:
+            page.get_by_role("button", name="Errors behind the probabilities").click()
         page.set_viewport_size({"width": 390, "height": 844})
         page.wait_for_timeout(200)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        for node in page.locator(f"{root} canvas, {root} button, {root} td").all():
+        for node in page.locator(f"{root} :is(canvas, button, td):visible").all():
             box = node.bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= 390
 

@@ -3,12 +3,12 @@
 import importlib
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from ready_python import Started
 from safetensors.numpy import load_file
 
 from train.flags import run_command
@@ -22,10 +22,9 @@ class Script:
     def __init__(self, module: str):
         self.module = module
 
-    def start(self, *flags: object) -> subprocess.Popen:
-        """Start the script; its output can be read from the process."""
-        command = [sys.executable, "-m", self.module, "--threads", "1", "--device", "cpu", *map(str, flags)]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def start(self, *flags: object) -> Started:
+        """Start the script in a process of its own, of which much is imported already, see `ready_python`."""
+        return Started(self.module, ["--threads", "1", "--device", "cpu", *map(str, flags)], ROOT)
 
     def finish(self, *flags: object, code: int = 0) -> tuple[str, str]:
         """Run the script to its end; stdout and stderr."""
@@ -69,7 +68,7 @@ class Script:
         return error
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
+def wait_for(path: Path, process: Started) -> None:
     deadline = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None, process.communicate()[1]

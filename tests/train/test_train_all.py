@@ -80,9 +80,11 @@ def test_what_is_done_is_not_done_again(clock):
     assert plan.minutes(chosen[1]) == pytest.approx((40 - 2 * FIRST_OVERHEAD) / 3)
 
 
-def test_an_interrupted_part_gets_what_it_was_given_and_the_others_the_rest(clock):
+@pytest.mark.parametrize("outcome", ["interrupted", "drawing"])  # the last if it was killed, or it would be over
+def test_an_interrupted_part_gets_what_it_was_given_and_the_others_the_rest(clock, outcome):
     first, second = chosen = parts(1, 1)
-    plan = Plan(chosen, 30, {"part 0": {"outcome": "interrupted", "seconds": 180.0, "minutes": 12.0}})
+    plan = Plan(chosen, 30, {"part 0": {"outcome": outcome, "seconds": 180.0, "minutes": 12.0}})
+    assert plan.left == chosen
     assert plan.minutes(first, trained=3.0) == 12.0  # or its learning rate would fall otherwise than it was meant to
     clock(9.5)
     plan.close(first, "done", 60 * 9.5, 12.0, trained=3.0)
@@ -114,9 +116,80 @@ def test_a_part_that_hangs_is_stopped_and_one_that_is_interrupted_remembers_its_
     plan, options = Plan(parts(1), 1), Options(out=tmp_path, grace_minutes=0.001)
     monkeypatch.setattr(plan, "minutes", lambda *_: 0.005)
     monkeypatch.setattr(train.all, "LEAST_MINUTES", 0.0)
-    train.all._train(plan.left[0], options, plan, lambda: signalled)
+    train.all._train(plan.left[0], options, plan, lambda: signalled, {})
     assert plan.outcomes["part 0"]["outcome"] == ("interrupted" if signalled else "took too long")
     assert plan.outcomes["part 0"]["minutes"] == 0.005
+
+
+# Trains for no time and draws for a second: its arguments are its folder and the code that it ends with.
+DRAWS = """
+import sys, time
+from pathlib import Path
+from diffdemo.records.files import TRAINED
+out = Path(sys.argv[1])
+out.mkdir(parents=True, exist_ok=True)
+(out / "began").write_text(str(time.time()))
+(out / "before").write_text((out.parent / "all.json").read_text())
+(out / TRAINED).touch()
+time.sleep(1)
+(out / "ended").write_text(str(time.time()))
+sys.exit(int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def drawers(tmp_path, monkeypatch):
+    """`train.all` on two parts that do as `DRAWS` says, the first of which ends with a code; their folders."""
+
+    def run(code: int = 0, **options) -> list:
+        def command(part: Part, options: Options, minutes: float) -> list[str]:
+            return [sys.executable, "-c", DRAWS, str(options.out / part.name), str(code * (part.name == "part 0"))]
+
+        monkeypatch.setattr(train.all, "_command", command)
+        monkeypatch.setattr(Options, "parts", lambda self: parts(1, 1))
+        train.all.main(Options(out=tmp_path, **options), set())
+        return [tmp_path / part.name for part in parts(1, 1)]
+
+    return run
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_part_begins_while_the_one_before_draws_if_it_may(drawers, ahead):
+    first, second = drawers(ahead=ahead)
+    assert (float((second / "began").read_text()) < float((first / "ended").read_text())) == ahead
+    assert {entry["outcome"] for entry in json.loads((first.parent / "all.json").read_text()).values()} == {"done"}
+    # What is read if everything is killed meanwhile: the first is not over before it is drawn.
+    assert json.loads((second / "before").read_text())["part 0"]["outcome"] == ("drawing" if ahead else "done")
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_part_that_fails_while_it_draws_is_not_done(drawers, tmp_path, ahead):
+    with refused(TrainingError, "Not trained: part 0; their messages are above"):
+        drawers(code=3, ahead=ahead)
+    outcomes = json.loads((tmp_path / "all.json").read_text())
+    assert [entry["outcome"] for entry in outcomes.values()] == ["failed", "done"]
+
+
+def test_the_next_network_is_compiled_ahead_in_a_folder_that_does_not_stay(drawers, tmp_path, monkeypatch):
+    warmed = []
+
+    def warm(command: list[str], out) -> train.running.Warming:
+        warmed.append(out)
+        return train.running.Warming(command, out)
+
+    monkeypatch.setattr(train.all, "Warming", warm)
+    drawers(ahead=True, compile=True)
+    assert warmed == [tmp_path / ".ahead" / "part 1"]  # nothing comes after the second
+    assert not warmed[0].exists()
+
+
+def test_what_is_compiled_ahead_is_the_parts_own_network_for_a_few_pictures(tmp_path):
+    part = PLANS["gpu"][0]
+    options = Options(out=tmp_path, plan="gpu", size="reference", compile=True, cuda_graph=True, resume=True)
+    warm = train.all._command(part, replace(options, resume=False, images=train.all.AHEAD_IMAGES), 0.0)
+    real = train.all._command(part, replace(options, resume=False), 5.0)
+    assert "--cuda-graph" in warm and "--compile" in warm and warm[-4:-2] == ["--images", "2560"]
+    assert [word for word in real if word not in warm] == ["5.000"]
 
 
 def test_shares_are_a_flag():
@@ -152,6 +225,7 @@ def test_everything_is_trained_listed_installed_and_resumed(tmp_path):
     data, out, zoo = make_toy_dataset(tmp_path / "toy", per_class=24), tmp_path / "runs", tmp_path / "zoo"
     script = Script("train.all")
     flags = ["--data", data, "--out", out, "--max-minutes", 30, "--images", 320, "--size", "tiny", "--install", zoo]
+    flags += ["--ahead"]  # while one draws, the next one trains
     out.mkdir()
     (out / "simple_unet").write_text("in the way")
     said, error = script.finish(*flags, code=2)

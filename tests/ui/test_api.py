@@ -140,7 +140,8 @@ def test_options_come_from_flags_then_from_the_environment():
     assert (options.read([], environment).host, options.read([], environment).port) == ("0.0.0.0", 7001)
     wanted = {"host": "::1", "port": 80, "device": "cpu", "checkpoints": "x", "data": "y", "runs": "z"}
     flags = [part for name, value in wanted.items() for part in (f"--{name}", str(value))]
-    assert vars(options.read(flags, environment)) == wanted
+    assert vars(options.read(flags, environment)) == wanted | {"compile": False}
+    assert options.read(["--compile"], environment).compile
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,8 @@ def test_wrong_flags_get_one_sentence(arguments, environment, sentence):
         (["--checkpoints", "{tmp}/nowhere"], "There is no checkpoint in {tmp}/nowhere; train a model or name another"),
         (["--checkpoints", "{tmp}"], "There is no checkpoint in {tmp}; train a model or name another folder."),
         (["--device", "tpu"], "There is no device 'tpu'; choose one of: auto, cpu, cuda, mps."),
+        (["--host", "192.0.2.1"], "The page cannot be served at 192.0.2.1, which is no address of this machine; name"),
+        (["--host", "no.such.host.invalid"], "served at no.such.host.invalid, which is no address of this machine"),
     ],
 )
 def test_a_page_that_cannot_open_says_why(arguments, sentence, tmp_path):

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from diffdemo.checkpoint import save_tensors
-from diffdemo.errors import TrainingError
+from diffdemo.errors import TrainingError, reason
 from diffdemo.records.files import STATE
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def load_state(folder: Path) -> dict:
                 group, name = key.split("/", 1)
                 state.setdefault(group, {})[name] = file.get_tensor(key)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TrainingError(f"{path} is damaged ({error}); start the run again without --resume.") from error
+        raise TrainingError(f"{path} is damaged ({reason(error)}); start the run again without --resume.") from error
     return state
 
 

@@ -21,7 +21,7 @@ from diffdemo.device import (
     peak_memory,
 )
 from diffdemo.errors import DiffdemoError, Interrupted, TrainingError
-from diffdemo.records.files import HISTORY, LAST, SNAPSHOTS, at_epoch, at_images
+from diffdemo.records.files import HISTORY, LAST, SNAPSHOTS, TRAINED, at_epoch, at_images
 from train.loop.averages import MovingAverage, flatten
 from train.loop.distributed import ALONE, Group
 from train.loop.heldout import HeldOut
@@ -145,6 +145,7 @@ class Trainer:
         if self.group.first:
             self._close_row(self._choose_average())
             self._save()
+            (settings.out / TRAINED).touch()
             with drawing():
                 self.task.draw(settings.out, self.shipped.module, LAST)
 

@@ -75,7 +75,7 @@ def _interpolate(space: LatentSpace) -> None:
     def run(a, b, n) -> tuple:
         with wiring.toasts():
             count = validate.whole_number("n", n, 2, MOST)
-            a, b = space.index(a), space.index(b)
+            a, b = space.index(a, "a"), space.index(b, "b")
             shares = np.linspace(0, 100, count)
             pictures = views.between(space, a, b, count=count)
             captions = [f"{share:.0f} %" for share in shares]

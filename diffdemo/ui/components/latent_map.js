@@ -28,6 +28,7 @@ for (const [view, title] of Object.entries(TITLES)) {
 }
 const legend = make("div", "legend");
 const canvas = make("canvas", "chart");
+canvas.id = "latent-viewer-mirror"; // see viewer.js: a path is on the map, too
 canvas.tabIndex = 0;
 canvas.setAttribute("role", "application");
 canvas.setAttribute("aria-label", "Map of latents: arrow keys go from point to point, the keys A and B set two ends");
@@ -93,10 +94,15 @@ function go(index) {
   ask("select", { index });
 }
 
+function connect(ends) {
+  state.ends = ends;
+  Object.assign(root.dataset, { from: ends.A, to: ends.B });
+  paint();
+}
+
 function setEnd(end, index) {
   if (index === null) return;
-  state.ends[end] = index;
-  paint();
+  connect({ ...state.ends, [end]: index });
   ask("input", { a: state.ends.A, b: state.ends.B });
 }
 
@@ -184,7 +190,7 @@ function receive() {
     );
     explain();
   }
-  if (message.ends) [state.ends.A, state.ends.B] = message.ends;
+  if (message.ends) connect({ A: message.ends[0], B: message.ends[1] });
   const unseen = message.placed ? "your picture" : message.path && message.path.run !== state.path?.run ? "a path" : "";
   if (message.path) {
     const points = new Float32Array(unpack(message.path.points).buffer);

@@ -25,7 +25,13 @@ status.setAttribute("role", "status");
 const side = make("div", "side-column");
 side.append(canvas, verdict, none, progress, status);
 const charts = make("div", "charts");
-root.append(side, charts);
+const fold = make("button", "take fold", "Errors behind the probabilities");
+fold.setAttribute("aria-expanded", "false");
+fold.hidden = true;
+fold.addEventListener("click", () => fold.setAttribute("aria-expanded", String(root.classList.toggle("with-all-errors"))));
+const stage = make("div", "scores-stage");
+stage.append(charts, fold);
+root.append(side, stage);
 
 function percent(share) {
   return share > 0 && share < 0.005 ? "< 1 %" : `${Math.round(100 * share)} %`;
@@ -43,7 +49,7 @@ function chart(title, detail, classes, probabilities, errors, margins) {
   table.classList.toggle("with-errors", Boolean(errors));
   const head = make("tr");
   const names = ["class", "probability", ...(errors ? ["error above the smallest"] : [])];
-  head.append(...names.map((name) => make("th", "", name)));
+  head.append(...names.map((name, place) => make("th", place === 2 ? "error" : "", name)));
   table.append(head);
   const best = probabilities.indexOf(Math.max(...probabilities));
   const reach = errors ? Math.max(...errors.map((error, place) => error + (margins[place] ?? 0)), 1e-12) : 1;
@@ -78,7 +84,7 @@ function chart(title, detail, classes, probabilities, errors, margins) {
     table.append(row);
   });
   section.append(heading(title, detail), table);
-  if (errors) section.append(make("p", "chart-note", "Mean squared errors of the noise, in thousandths, with standard errors."));
+  if (errors) section.append(make("p", "chart-note error", "Mean squared errors of the noise, in thousandths, with standard errors."));
   return section;
 }
 
@@ -102,7 +108,9 @@ function show(message) {
     status.textContent =
       `${STATES[message.state]} ${draws} of ${total} draws, ` +
       `${evaluations.toLocaleString("en")} network evaluations, ${seconds.toFixed(1)} s.`;
+    fold.hidden = false;
   } else {
+    fold.hidden = true;
     charts.replaceChildren();
     verdict.replaceChildren();
     none.replaceChildren();

@@ -12,7 +12,7 @@ from diffdemo.ui.parts import tour, wiring
 from diffdemo.ui.runs import compare_link, reproduce
 from diffdemo.ui.runs.recordings import KINDS, Recordings
 from diffdemo.ui.runs.sampling_run import SamplingRun
-from diffdemo.ui.runs.settings import IN_A_LINK, OF_ONE_TAB, TAB, link
+from diffdemo.ui.runs.settings import IN_A_LINK, OF_ONE_TAB, POINTS, TAB, link
 
 # The step on display, counted from 1.
 STEP = 'Number(document.querySelector("#generate-viewer .viewer")?.dataset.shown) + 1 || undefined'
@@ -41,12 +41,14 @@ TELL_THE_FRAME = f"""() => {{
     const own = [...new URLSearchParams(location.search)].filter(([name]) => !name.startsWith("__"));
     parent.postMessage({{ queryString: `${{new URLSearchParams(own)}}` }}, "https://huggingface.co");
 }}"""
-# Each tab has an address of its own, which is in the bar while the tab is open.
-IN_THE_ADDRESS_BAR = f"""(address) => {{
+# Each tab has an address of its own, which is in the bar while the tab is open; "pushState" lets Back come to it. What
+# a link has begun by itself takes the link's place, or Back to it would begin it again and come no further.
+IN_THE_ADDRESS_BAR = f"""(address, how = "pushState") => {{
     const whole = new URL(({WHOLE_ADDRESS})(address));
     const tab = whole.searchParams.get("tab") ?? "{TAB}";
+    if (window.{wiring.LINKED} === tab) [how, window.{wiring.LINKED}] = ["replaceState", null];
     const open = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId ?? tab;
-    if (open === tab && whole.href !== location.href) history.pushState(null, "", whole);
+    if (open === tab && whole.href !== location.href) history[how](null, "", whole);
     if (open === tab) return ({TELL_THE_FRAME})();
     (window.addresses ??= {{}})[tab] = whole.href;
 }}"""
@@ -94,10 +96,10 @@ def layout() -> Exports:
     return Exports(gr.State(), file, tuple(save), command, python, address)
 
 
-def share() -> gr.Textbox:
-    """A link to a run's settings, folded away."""
+def share(info: str | None = None) -> gr.Textbox:
+    """A link to a run's settings, folded away; `info` says what is not in it."""
     with gr.Accordion("Share", open=False, elem_classes="reproduce"):
-        return gr.Textbox(label="Link to these settings", lines=1, interactive=False, buttons=["copy"])
+        return gr.Textbox(label="Link to these settings", info=info, lines=1, interactive=False, buttons=["copy"])
 
 
 def describe(name: str, lane: SamplingRun, checkpoints: Path) -> tuple[str, str, str, str]:
@@ -152,5 +154,5 @@ def connect_restoring(page: gr.Blocks, tab: str, restore: Callable, outputs: lis
     asked = page.load(restored, outputs=outputs, show_progress="hidden", **wiring.BESIDE)
     for outcome in (asked.success, asked.failure):
         wiring.open_if_linked(outcome, tab)
-    names = [*IN_A_LINK, *OF_ONE_TAB]
+    names = [name for name in (*IN_A_LINK, *OF_ONE_TAB) if name not in POINTS]  # which need no run to be seen
     asked.success(None, js=wiring.press_if_linked(tab, run_id, names, ready), **wiring.PRIVATE)

@@ -78,9 +78,9 @@ class LatentSpace:
         except DataError as error:  # a visitor's folders are others
             raise DataError(f"The data folder{str(error).removeprefix(str(self.data))}") from error
 
-    def index(self, value: object) -> int:
-        """A checked point of the map."""
-        return validate.whole_number("point", value, 0, len(self.map) - 1)
+    def index(self, value: object, name: str = "point") -> int:
+        """A checked point of the map, by the name of the setting that has it."""
+        return validate.whole_number(name, value, 0, len(self.map) - 1)
 
     def latent(self, value: object, mine: np.ndarray | None = None) -> np.ndarray:
         """The latent, (D,) float32, of a point of the map, or for -1 of the visitor's own picture (H, W, 3) uint8."""

@@ -18,6 +18,7 @@ UPLOAD = 30 * 2**20  # bytes of a picture file
 AROUND = 2**20  # bytes of anything else that a request may hold
 WAITING = 50  # events in the queue
 EVERY, AGE = 600, 3600  # seconds between looks for old files, and how old those are
+GIVE_BACK_EVERY = 10  # seconds between times that free memory goes back to the system
 SESSIONS = 200  # that are remembered, each in about a megabyte
 ALREADY_WAITING = "You have a run in the queue already; wait for its turn, or stop it."
 
@@ -59,10 +60,22 @@ class LimitedBodies:
         await send({"type": "http.response.body", "body": said})
 
 
-def few_heaps() -> None:
-    """Let all threads share two heaps where that can be said, with glibc; as many as there are threads only grow."""
+def keep_memory_flat() -> None:
+    """Let all threads share two heaps, and give back what is free within them, where glibc is there to be told.
+
+    As many heaps as there are threads only grow, and by itself glibc gives back no more than what lies at their ends.
+    """
     with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-8, 2)  # M_ARENA_MAX
+        trim = libc.malloc_trim  # which other C libraries lack
+
+        def give_back() -> None:
+            while True:
+                time.sleep(GIVE_BACK_EVERY)
+                trim(0)
+
+        threading.Thread(target=give_back, daemon=True).start()
 
 
 def own_folder() -> None:

@@ -40,6 +40,7 @@ ON_LOAD = """() => {
 }"""
 # Tabs that open themselves, after their settings have come back.
 RESTORED = ("forward", "latent", "classify")
+LINKED = "diffdemoLinked"  # of the browser's window: the tab whose run the page's address has begun by itself
 # Of the page's address.
 OPEN_LINKED_TAB = f"""() => {{
     const asked = new URLSearchParams(location.search).get("tab");
@@ -217,7 +218,9 @@ def press_if_linked(tab: str, elem_id: str, names: Iterable[str], ready: str = "
     return f"""() => {{
         const asked = new URLSearchParams(location.search);
         const here = (asked.get("tab") ?? "generate") === "{tab}";
-        if (here && {list(names)}.some((name) => asked.has(name))) ({press(elem_id, ready)})();
+        if (!here || !{list(names)}.some((name) => asked.has(name))) return;
+        window.{LINKED} = "{tab}";
+        ({press(elem_id, ready)})();
     }}"""
 
 

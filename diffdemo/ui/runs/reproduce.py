@@ -18,7 +18,7 @@ def command(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
         *("--steps", str(asked.steps), "--sampler", asked.sampler),
         *_stopped(lane, "--stop-after", str(lane.shown)),
         *("--guidance", scale, *_guided_how(lane), "--seed", str(seeds[0]), "-n", str(len(seeds))),
-        *("--device", lane.device, "--out", f"{file_name(lane)}.png"),
+        *("--device", lane.device, *["--compile"] * lane.compiled, "--out", f"{file_name(lane)}.png"),
         *([] if is_shipped(checkpoints) else ["--checkpoints", str(checkpoints)]),
     ]
     return shell_line(words)
@@ -28,6 +28,7 @@ def python(lane: SamplingRun, checkpoints: Path = CHECKPOINTS) -> str:
     """The same in Python: `images` is then (N, 32, 32, 3) uint8."""
     asked, seeds = lane.asked, lane.seeds
     elsewhere = "" if is_shipped(checkpoints) else f", checkpoints={str(checkpoints)!r}"
+    elsewhere += ", compile=True" * lane.compiled
     class_name = None if asked.class_name == ANY else asked.class_name
     flags = iter(_guided_how(lane))
     stopped = "".join(_stopped(lane, f", stop_after={lane.shown}"))

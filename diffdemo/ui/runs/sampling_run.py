@@ -12,7 +12,7 @@ from diffdemo.generator import Generator
 from diffdemo.process.samplers import SAMPLER_TITLES, Step
 from diffdemo.request import ANY, SamplingRequest
 from diffdemo.ui.components.viewer import pack, pack_numbers
-from diffdemo.ui.runs import zero_gpu
+from diffdemo.ui.runs import compiling, zero_gpu
 from diffdemo.ui.runs.settings import Settings
 from diffdemo.ui.runs.zoo import title
 
@@ -28,6 +28,7 @@ class SamplingRun:
         prefix: put before the model's title on display.
         origin: of what state the run began with, if that is on display, too: its name there.
         device: the type of that on which it is computed.
+        compiled: whether a compiled network computes it.
         last: the latest step.
         seconds: time spent in steps so far, without what the page does around them.
         film: every step that was shown.
@@ -39,6 +40,7 @@ class SamplingRun:
     prefix: str = ""
     origin: str = ""
     device: str = "cpu"
+    compiled: bool = False
     last: Step | None = None
     seconds: float = 0.0
     film: list[Moment] = field(default_factory=list)
@@ -61,7 +63,9 @@ class SamplingRun:
             watch: sees every step on its way to the page.
         """
         device = "cuda" if zero_gpu.is_lent(model) else model.device.type
-        return cls(model, asked, watch(zero_gpu.run(model, asked, start)), prefix, origin, device)
+        compiled = compiling.faster(model, len(asked.seeds))  # a run does not change over in the middle
+        steps = watch(zero_gpu.run(compiled or model, asked, start))
+        return cls(model, asked, steps, prefix, origin, device, compiled is not None)
 
     @property
     def seeds(self) -> list[int]:

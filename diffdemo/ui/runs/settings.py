@@ -94,7 +94,8 @@ class Settings:
 NAMES = [field.name for field in fields(Settings)]
 # What a link calls each setting.
 IN_A_LINK = {{"class_name": "class", "count": "images"}.get(name, name): name for name in NAMES}
-OF_ONE_TAB = ("t", "draws")  # what else a link may have
+POINTS = ("point", "from", "to")  # of the latent map: the chosen one, and the ends of the way
+OF_ONE_TAB = ("t", "draws", *POINTS)  # what else a link may have
 
 
 def _typed(value: object) -> object:

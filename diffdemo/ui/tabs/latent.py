@@ -16,11 +16,22 @@ from diffdemo.ui.parts import latent_views as views
 from diffdemo.ui.parts.exports import SAVE
 from diffdemo.ui.parts.fields import Fields
 from diffdemo.ui.parts.latent_views import LatentSpace
-from diffdemo.ui.runs.settings import Settings, link, linked
+from diffdemo.ui.runs.settings import POINTS, Settings, link, linked
 from diffdemo.ui.runs.stream import whole
 from diffdemo.ui.runs.zoo import ModelZoo
 
 RUN_ID, TAB = "latent-run", "latent"
+# Puts the points of the map that are chosen into an address, and that into the bar; the visitor's own is in no link.
+WITH_POINTS = f"""(address, chosen) => {{
+    const {{ selected, from, to }} = document.querySelector("#latent-map .latent_map").dataset;
+    const whole = new URL(address || location.href);
+    whole.searchParams.set("tab", "{TAB}");
+    for (const [name, index] of Object.entries({{ point: chosen ?? selected, from, to }}))
+        if (index >= 0) whole.searchParams.set(name, index);
+        else whole.searchParams.delete(name);
+    ({exports.IN_THE_ADDRESS_BAR})(whole.href, "replaceState");
+    return whole.href;
+}}"""
 
 LEAD = """Each point is a picture, squeezed into {dim} numbers: click one to see it decoded, walk from one to another,
 or watch a new sample find its way from noise to where pictures are."""
@@ -126,7 +137,7 @@ def layout(zoo: ModelZoo, space: LatentSpace) -> Controls:
         with gr.Column(elem_classes="words"):
             words = EXPLANATION.format(dim=space.model.shape[0], count=len(space.map))
             gr.Markdown(words, latex_delimiters=wiring.LATEX)
-            link = exports.share()
+            link = exports.share("A picture of your own is in no link.")
             with gr.Accordion("The formulas", open=False):
                 gr.Markdown(FORMULAS, latex_delimiters=wiring.LATEX)
     return Controls(run, stop, chart, way, point, absent, fetch, strip, gif, file, upload, fields, link)
@@ -168,15 +179,20 @@ def connect(tab: gr.Tab, around: wiring.Around, space: LatentSpace, controls: Co
         with wiring.toasts():
             return views.strip(space, asked["a"], asked["b"], picture), (asked["a"], asked["b"])
 
-    def run(halted: Callable[[], bool], *values) -> Iterator[tuple]:
+    def run(halted: Callable[[], bool], index: int, pair: tuple[int, int], *values) -> Iterator[tuple]:
         asked = Settings(space.model.key, **controls.fields.read(iter(values)))
-        address = link(asked.checked(zoo), tab=TAB)
+        points = {name: value for name, value in zip(POINTS, (index, *pair), strict=True) if value != views.MINE}
+        address = link(asked.checked(zoo), tab=TAB, **points)
         for message, way in views.walk(space, asked, halted, wiring.time_limit()):
             yield message, way, address
 
     def restore(query: Mapping[str, str]) -> dict | None:
-        asked = None if space.pathless else linked(zoo, query, TAB, model=space.model.key)
-        return asked and fields.show(asked)
+        asked = None if space.pathless else linked(zoo, query, TAB, POINTS, model=space.model.key)
+        if asked is None:
+            return None
+        first = zip(POINTS, (first_a, first_a, first_b), strict=True)
+        point, *pair = (space.index(query.get(name, usual), name) for name, usual in first)
+        return fields.show(asked) | {chosen: point, ends: tuple(pair)}
 
     def take(path: str) -> tuple:
         with wiring.toasts():
@@ -192,11 +208,15 @@ def connect(tab: gr.Tab, around: wiring.Around, space: LatentSpace, controls: Co
     def offer_download() -> list:
         return [gr.update(visible=space.originals is None), gr.update(visible=space.downloadable)]
 
-    def first_sight(mine: np.ndarray | None) -> tuple:
-        """The first scene, with the visitor's picture in it if there is one."""
+    def first_sight(mine: np.ndarray | None, index: int, pair: tuple[int, int]) -> tuple:
+        """The first scene, with the visitor's picture in it if there is one, and what a link asks for."""
         chart, run, point, strip = first()
         if mine is not None:
             chart, point = chart | views.placed(space, mine), gr.skip()
+        elif index != first_a:
+            chart, point = chart | {"selected": index}, views.point(space, index)
+        if tuple(pair) != (first_a, first_b):
+            chart, strip = chart | {"ends": list(pair)}, views.strip(space, *pair, mine)
         return chart, run, point, strip, *offer_download()
 
     def film(pair, picture) -> str:
@@ -211,18 +231,25 @@ def connect(tab: gr.Tab, around: wiring.Around, space: LatentSpace, controls: Co
     going = wiring.connect_run(
         controls.run,
         run,
-        fields.inputs(),
+        [chosen, ends, *fields.inputs()],
         [controls.viewer, controls.map, controls.link],
         fields["class_name"],
         stops,
         TAB,
     )
     exports.connect_link(controls.link, going)
-    exports.connect_restoring(around.page, TAB, restore, fields.outputs(), RUN_ID, "#latent-map [data-path]")
+    for pointed in (controls.map.select, controls.map.input):
+        pointed(None, controls.link, controls.link, js=WITH_POINTS, **wiring.PRIVATE)
+    restored = [*fields.outputs(), chosen, ends]
+    exports.connect_restoring(around.page, TAB, restore, restored, RUN_ID, "#latent-map [data-path]")
     fields.connect_guidance(fields["class_name"])
     fields.connect_run(RUN_ID)
     wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB)
-    controls.upload.upload(take, controls.upload, [mine, controls.map, controls.point, chosen], **sources.TOASTING)
+    taken = controls.upload.upload(
+        take, controls.upload, [mine, controls.map, controls.point, chosen], **sources.TOASTING
+    )
+    without = f"(address) => ({WITH_POINTS})(address, {views.MINE})"  # which the map itself may not know yet
+    taken.success(None, controls.link, controls.link, js=without, **wiring.PRIVATE)
     controls.fetch.click(
         fetch,
         [chosen, mine],
@@ -233,4 +260,4 @@ def connect(tab: gr.Tab, around: wiring.Around, space: LatentSpace, controls: Co
     written = controls.gif.click(film, [ends, mine], controls.file, show_progress="hidden", **wiring.FILES)
     written.success(None, controls.file, js=SAVE, **wiring.PRIVATE)
     scene = [controls.map, controls.viewer, controls.point, controls.strip, controls.absent, controls.fetch]
-    wiring.show_first(tab, first, first_sight, [mine], scene)
+    wiring.show_first(tab, first, first_sight, [mine, chosen, ends], scene)
