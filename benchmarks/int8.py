@@ -14,11 +14,11 @@ import typer
 
 import diffdemo
 from diffdemo import catalog
-from diffdemo.checkpoint import MAP, encoding_of, load_weights, read_info, save_checkpoint
+from diffdemo.checkpoint import load_weights, save_checkpoint
+from diffdemo.description import FP16, INT8, MAP, encoding_of, read_info
 from diffdemo.errors import RequestError
 from diffdemo.generator import Generator
 from diffdemo.latent.space import psnr
-from diffdemo.tensor_files import FP16, INT8
 from train.flags import run_app
 
 

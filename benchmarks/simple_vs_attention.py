@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffdemo.checkpoint import read_info
+from diffdemo.description import read_info
 from diffdemo.errors import CheckpointError, TrainingError
 from diffdemo.figures.plots import save_figure
 from diffdemo.records.quality_curves import LABELS, TABLES

@@ -3,10 +3,9 @@
 import re
 from pathlib import Path
 
-from diffdemo.checkpoint import CONFIG, GUIDE, GUIDE_CONFIG, MAP, CheckpointInfo, read_config, read_info
-from diffdemo.errors import CheckpointError, RequestError, reason
+from diffdemo.description import CONFIG, GUIDE, GUIDE_CONFIG, MAP, CheckpointInfo, read_config, read_info
+from diffdemo.errors import CheckpointError, RequestError, cannot_read, reason
 from diffdemo.registry import SPECS
-from diffdemo.tensor_files import cannot_read
 
 ON_THE_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(@\w[\w./-]*)?")
 FETCHED = [CONFIG, GUIDE_CONFIG, MAP, "model*.safetensors", f"{GUIDE}/model*.safetensors"]

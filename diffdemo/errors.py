@@ -6,6 +6,7 @@ them without knowing this module.
 """
 
 import re
+from pathlib import Path
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LONGEST_REASON = 200
@@ -47,3 +48,9 @@ class TrainingError(DiffdemoError):
 
 class Interrupted(TrainingError):
     """A training run was asked to stop and saved itself."""
+
+
+def cannot_read(path: Path, error: OSError) -> CheckpointError:
+    """What to raise of a part of a checkpoint that is there and cannot be read."""
+    why = error.strerror or reason(error)
+    return CheckpointError(f"{error.filename or path} cannot be read: {why}; let this user read it, or restore it.")

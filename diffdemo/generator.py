@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from diffdemo import validate
-from diffdemo.checkpoint import CheckpointInfo
 from diffdemo.data.pixels import to_images, to_pixels
+from diffdemo.description import CheckpointInfo
 from diffdemo.device import autocast, choose_device, choose_precision, compile_network
-from diffdemo.process.diffusion import eps_from_x0
+from diffdemo.process.diffusion import Diffusion, eps_from_x0
 from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.samplers import SAMPLERS, SeededNoise, Step
 from diffdemo.request import ANY, SamplingRequest
@@ -54,7 +54,7 @@ class Generator:
         self._denoiser = (
             compile_network(self.network, self.device, recorded=True, dynamic=False) if compile else self.network
         )
-        self.diffusion = info.build_diffusion().to(self.device)
+        self.diffusion = Diffusion(info.schedule, info.diffusion["prediction"]).to(self.device)
         self.guide: Generator | None = None
 
     @property

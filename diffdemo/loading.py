@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from diffdemo.checkpoint import CheckpointInfo, guide_folder, load_network
+from diffdemo.checkpoint import guide_folder, load_network
+from diffdemo.description import CheckpointInfo
 from diffdemo.device import choose_device
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator

@@ -1,15 +1,18 @@
 """The one table of architectures that everything else reads."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from torch import nn
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from diffdemo.data import CIFAR10_CLASSES
 from diffdemo.errors import RequestError
-from diffdemo.models.latent_diffusion import LatentDiffusion, LatentDiffusionConfig
-from diffdemo.models.patch_unet import PatchUNet, PatchUNetConfig
-from diffdemo.models.unet import UNet, UNetConfig
+from diffdemo.models.settings.latent_diffusion import LatentDiffusionConfig
+from diffdemo.models.settings.patch_unet import PatchUNetConfig
+from diffdemo.models.settings.unet import UNetConfig
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class ModelSpec:
         space: "pixels" or "latents": what it denoises.
         classes: names of the classes it is conditioned on; empty if unconditional.
         config_type: dataclass of its settings.
-        build: makes the network from such settings.
+        network: class of the network, as a name that is imported when one is built: it needs PyTorch, whose import
+            takes seconds, and this table is read by what only lists models.
         reference: the reference configuration.
         small: what differs from it in the configuration that two CPU cores can train.
         tiny: what differs from it in the smallest that is still the architecture, to see in seconds that all works.
@@ -42,7 +46,7 @@ class ModelSpec:
     space: str
     classes: tuple[str, ...]
     config_type: type
-    build: Callable[..., nn.Module]
+    network: str
     reference: Mapping[str, object]
     small: Mapping[str, object]
     tiny: Mapping[str, object]
@@ -60,6 +64,11 @@ class ModelSpec:
         if size not in changes:
             raise RequestError(f"There is no size {size!r}; choose reference, small or tiny.")
         return self.config_type(**{**self.reference, **changes[size], **overrides})
+
+    def build(self, config: object) -> "nn.Module":
+        """A freshly initialised network of these settings, which `configure` gives."""
+        module, _, name = self.network.rpartition(".")
+        return getattr(import_module(module), name)(config)
 
 
 # On a CPU, patches of 2x2 pixels and few channels give the most pictures, and so the best ones, per minute.
@@ -84,7 +93,7 @@ _TABLE = (
         space="pixels",
         classes=CIFAR10_CLASSES,
         config_type=UNetConfig,
-        build=UNet,
+        network="diffdemo.models.unet.UNet",
         reference={"channels": (96, 192, 192), "blocks_per_level": 2, "time_embedding_dim": 1024, "num_classes": 10},
         small=_SMALL_UNET,
         tiny=_TINY_UNET,
@@ -101,7 +110,7 @@ _TABLE = (
         space="pixels",
         classes=CIFAR10_CLASSES,
         config_type=UNetConfig,
-        build=UNet,
+        network="diffdemo.models.unet.UNet",
         reference={
             **{"channels": (96, 192, 192), "blocks_per_level": 2, "time_embedding_dim": 1024, "num_classes": 10},
             **{"attention_levels": (1, 2), "middle_attention": True, "num_heads": 4},
@@ -121,7 +130,7 @@ _TABLE = (
         space="pixels",
         classes=(),
         config_type=UNetConfig,
-        build=UNet,
+        network="diffdemo.models.unet.UNet",
         reference={
             **{"channels": (96, 192, 384, 384), "blocks_per_level": 1, "time_embedding_dim": 832, "dropout": 0.1},
             **{"attention_levels": (1,), "attention_side": "up", "num_heads": 8, "decode_bottom": False},
@@ -141,7 +150,7 @@ _TABLE = (
         space="pixels",
         classes=(),
         config_type=UNetConfig,
-        build=UNet,
+        network="diffdemo.models.unet.UNet",
         reference={
             **{"channels": (64, 128, 256, 512), "blocks_per_level": 1, "time_embedding_dim": 256},
             **{"attention_levels": (1, 2), "num_heads": 4, "num_classes": 0},
@@ -160,7 +169,7 @@ _TABLE = (
         space="pixels",
         classes=("cat", "dog"),
         config_type=PatchUNetConfig,
-        build=PatchUNet,
+        network="diffdemo.models.patch_unet.PatchUNet",
         reference={
             **{"channels": (96, 192, 384), "patch_sizes": (1, 2, 2), "time_embedding_dim": 512, "num_classes": 2},
         },
@@ -189,7 +198,7 @@ _TABLE = (
         space="latents",
         classes=("cat", "dog"),
         config_type=LatentDiffusionConfig,
-        build=LatentDiffusion,
+        network="diffdemo.models.latent_diffusion.LatentDiffusion",
         reference={"autoencoder": {}, "hidden": (256, 512, 256), "num_classes": 2},
         small={
             "autoencoder": {

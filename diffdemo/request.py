@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from diffdemo import validate
-from diffdemo.checkpoint import CheckpointInfo
+from diffdemo.description import CheckpointInfo
 from diffdemo.process.guidance import NO_CLASS, Guidance, checked_guidance
-from diffdemo.process.samplers import SAMPLERS
+from diffdemo.process.names import SAMPLER_NAMES
 from diffdemo.process.schedule import SPACINGS
 
 ANY = "any"  # no class: what an unconditional model draws, and others on request
@@ -20,7 +20,7 @@ class SamplingRequest:
         classes: for each image the name of its class, or ANY.
         seeds: for each image its own, 0 to 2^64 - 1.
         steps: 1 to the schedule's length.
-        sampler: one of `diffdemo.process.samplers.SAMPLERS`.
+        sampler: one of `diffdemo.process.names.SAMPLER_NAMES`.
         spacing: one of `diffdemo.process.schedule.SPACINGS`.
         guidance: how the class, or the model's lead over a weaker one, is exaggerated.
         eta: of ddim, 0 to 1, or None where it was not named.
@@ -67,7 +67,7 @@ class SamplingRequest:
         classes = _classes(class_name, len(seeds), info)
         most = info.schedule.steps if most is None else most
         count = min(info.defaults["steps"], most) if steps is None else validate.steps(steps, most)
-        name = validate.choice("sampler", info.defaults["sampler"] if sampler is None else sampler, list(SAMPLERS))
+        name = validate.choice("sampler", info.defaults["sampler"] if sampler is None else sampler, SAMPLER_NAMES)
         spacing = validate.choice("spacing", info.spacing if spacing is None else spacing, SPACINGS)
         options = validate.sampler_options(name, options)
         usual = info.guidance

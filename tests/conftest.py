@@ -15,8 +15,9 @@ import hypothesis
 import pytest
 import torch
 
-from diffdemo.checkpoint import CheckpointInfo, parameter_count, save_checkpoint
+from diffdemo.checkpoint import parameter_count, save_checkpoint
 from diffdemo.data import make_toy_dataset
+from diffdemo.description import CheckpointInfo
 from diffdemo.process.schedule import NoiseSchedule
 from diffdemo.registry import SPECS
 

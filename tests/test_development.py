@@ -34,9 +34,8 @@ def project(tmp_path_factory, blocks) -> Path:
         elif kind == "row":
             first, row = text.split("\n\n", 1)
             table = (folder / path).read_text("utf-8")
-            table = table.replace(
-                "from diffdemo.models.latent_diffusion", f"{first}\nfrom diffdemo.models.latent_diffusion", 1
-            )
+            after = "from diffdemo.models.settings.latent_diffusion"
+            table = table.replace(after, f"{first}\n{after}", 1)
             table = table.replace(")\nSPECS:", f"{row})\nSPECS:", 1)
             (folder / path).write_text(table, "utf-8")
     return folder
@@ -50,8 +49,9 @@ def run(project: Path, command: str) -> str:
     return done.stdout
 
 
-def test_the_example_is_one_file_one_row_one_script_and_its_commands(blocks):
+def test_the_example_is_two_files_one_row_one_script_and_its_commands(blocks):
     assert [(kind, path) for kind, path, _ in blocks] == [
+        ("file", "diffdemo/models/settings/flat_net.py"),
         ("file", "diffdemo/models/flat_net.py"),
         ("row", "diffdemo/registry.py"),
         ("file", "train/flat_net.py"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from diffdemo.checkpoint import CONFIG, write_json
+from diffdemo.description import CONFIG, write_json
 from diffdemo.errors import DiffdemoError, Interrupted, RequestError, TrainingError
 from diffdemo.records.files import PLAN, RUN
 from diffdemo.records.run_folder import Record

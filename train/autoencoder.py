@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffdemo import figures, validate
-from diffdemo.checkpoint import CheckpointInfo, load_network, read_info, save_checkpoint
+from diffdemo.checkpoint import load_network, save_checkpoint
 from diffdemo.data import Dataset
 from diffdemo.data.pixels import to_images
+from diffdemo.description import CheckpointInfo, read_info
 from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
 from diffdemo.latent.space import fit_pca

@@ -7,15 +7,14 @@ import typer
 
 from diffdemo import CHECKPOINTS, catalog
 from diffdemo.atomic import write_atomically
-from diffdemo.checkpoint import CONFIG, CheckpointInfo, encoding_of
 from diffdemo.data import CIFAR10_CLASSES
+from diffdemo.description import CONFIG, INT8, CheckpointInfo, encoding_of
 from diffdemo.errors import TrainingError
 from diffdemo.measure.classifier import KEY as CLASSIFIER
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.records.files import CARD, CONFUSION, FIGURES, LAST, SAMPLES, SAMPLES_GRID
 from diffdemo.records.measured import NAMES, Figure, measured, number
 from diffdemo.records.tables import markdown
-from diffdemo.tensor_files import INT8
 from train.evaluate.results import PAGES, filled_in
 from train.flags import run_app
 

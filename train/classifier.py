@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffdemo import figures, validate
-from diffdemo.checkpoint import parameter_count, write_info
+from diffdemo.checkpoint import parameter_count
 from diffdemo.data import Dataset
+from diffdemo.description import write_info
 from diffdemo.errors import TrainingError
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.models.classifier import Classifier, ClassifierConfig

@@ -14,14 +14,14 @@ from tqdm import tqdm
 
 from diffdemo import validate
 from diffdemo.atomic import write_atomically
-from diffdemo.checkpoint import CheckpointInfo
+from diffdemo.description import CheckpointInfo
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.figures.plots import save_figure
 from diffdemo.generator import Generator
 from diffdemo.loading import exchange_weights
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.process.guidance import WEAK_MODEL
-from diffdemo.process.samplers import SAMPLERS
+from diffdemo.process.names import SAMPLER_NAMES
 from diffdemo.records.files import SHARDS, SNAPSHOTS, TABLES, graph_of
 from diffdemo.records.measured import computed_on
 from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, shared_settings, weights_of
@@ -185,7 +185,7 @@ class Options(MeasuringOptions):
     model: str = flag(MISSING, "Whose samples to measure.", metavar="KEY|FOLDER")
     count: int = flag(1000, "Pictures a row.", names=("-n",), metavar="N")
     steps: str = flag(STEPS, "Numbers of denoising steps; none for no such curve.", may_be_empty=True)
-    samplers: str = flag(",".join(SAMPLERS), "Samplers of the curves over steps.", may_be_empty=True)
+    samplers: str = flag(",".join(SAMPLER_NAMES), "Samplers of the curves over steps.", may_be_empty=True)
     guidance: str = flag(GUIDANCE, "Guidance scales; none for no such curve.", may_be_empty=True)
     training: bool = flag(True, f"The curve over training, if the folder holds a run's {SNAPSHOTS}.")
     out: Path | None = flag(None, "Folder for the curves.", "the checkpoint's own")

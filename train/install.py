@@ -9,20 +9,18 @@ import typer
 
 from diffdemo import CHECKPOINTS
 from diffdemo.atomic import move, write_atomically
-from diffdemo.checkpoint import (
+from diffdemo.checkpoint import guide_folder, load_network, load_weights, read_tensors, save_checkpoint
+from diffdemo.description import (
     CONFIG,
+    FP16,
     GUIDE,
     GUIDE_CONFIG,
+    INT8,
     MAP,
     CheckpointInfo,
     encoding_of,
-    guide_folder,
-    load_network,
-    load_weights,
     read_config,
     read_info,
-    read_tensors,
-    save_checkpoint,
     weights_among,
     write_info,
 )
@@ -33,7 +31,7 @@ from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.records.files import CONFUSION, EPOCHS, FIGURES, HISTORY, LOSS, RECONSTRUCTIONS, SAMPLES, TABLES, graph_of
 from diffdemo.records.quality_curves import measured_as, weights_of
 from diffdemo.request import SamplingRequest
-from diffdemo.tensor_files import FP16, INT8, sha256
+from diffdemo.weights.tensor_files import sha256
 from train.evaluate.report import RESULT, read_result
 from train.flags import run_app
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from diffdemo import figures
-from diffdemo.checkpoint import AUTOENCODER, DENOISER, CheckpointInfo, load_network, read_info
+from diffdemo.checkpoint import load_network
 from diffdemo.data import Dataset
+from diffdemo.description import AUTOENCODER, DENOISER, CheckpointInfo, read_info
 from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
 from diffdemo.models.latent_diffusion import LatentDiffusion

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import torch
 
-from diffdemo.checkpoint import read_info
+from diffdemo.description import read_info
 from diffdemo.errors import TrainingError
-from diffdemo.models.unet import UNetConfig
+from diffdemo.models.settings.unet import UNetConfig
 from diffdemo.registry import SPECS, spec
 from train.flags import flag, named, of_size, run_command, whole_numbers
 from train.loop.data import load_data, of_classes

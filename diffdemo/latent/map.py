@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from diffdemo import validate
-from diffdemo.checkpoint import MAP, CheckpointInfo, add_tensors, read_info, read_tensors
+from diffdemo.checkpoint import add_tensors, read_tensors
+from diffdemo.description import MAP, CheckpointInfo, read_info
 from diffdemo.errors import CheckpointError, DataError, RequestError
 from diffdemo.latent.space import tsne
 

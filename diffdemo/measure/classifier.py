@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from diffdemo import CHECKPOINTS
-from diffdemo.checkpoint import CONFIG, FORMATS, build_network, read_config
+from diffdemo.checkpoint import build_network
 from diffdemo.data.pixels import to_pixels
+from diffdemo.description import CONFIG, FORMATS, FP16, read_config
 from diffdemo.device import choose_device
 from diffdemo.errors import CheckpointError, DiffdemoError, reason
 from diffdemo.models.classifier import Classifier, ClassifierConfig
-from diffdemo.tensor_files import FP16
 
 KEY = "classifier"
 BATCH = 250
@@ -21,7 +21,7 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class ClassifierInfo:
-    """What the `config.json` of a classifier says; see `diffdemo.checkpoint.CheckpointInfo`."""
+    """What the `config.json` of a classifier says; see `diffdemo.description.CheckpointInfo`."""
 
     model: dict
     classes: tuple[str, ...]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffdemo.checkpoint import CheckpointInfo, write_json
+from diffdemo.description import CheckpointInfo, write_json
 from diffdemo.measure.diffusion_classifier import Scores, refine
 
 if TYPE_CHECKING:

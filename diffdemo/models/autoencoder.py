@@ -1,72 +1,17 @@
 """An autoencoder to a flat latent, with a classifier on it; it can start out as principal component analysis."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffdemo.errors import RequestError
-from diffdemo.models import checks
 from diffdemo.models.autoencoder_layers import CenterLoss, ConvAttentionBlock, ScaledLinear
 from diffdemo.models.layers import group_norm, zero_init
+from diffdemo.models.settings.latent_diffusion import AutoencoderConfig
 
 DARKEST = 1 / 255  # the linear path's pixels are kept this far from 0 and 1, where a logit is infinite
-
-
-@dataclass(frozen=True)
-class AutoencoderConfig:
-    """The settings of a `SimpleAutoencoder`.
-
-    Attributes:
-        latent_dim: numbers a picture is encoded as.
-        channels: width of each level of the encoder, finest first; each has half the resolution of the one before. The
-            decoder mirrors them.
-        blocks_per_level: convolutional attention blocks of each level.
-        patch_size: pictures enter as patches of so many pixels a side (space to depth) and leave the same way.
-        squeeze: the channel attention's hidden layer is this many times narrower than its level.
-        classifier_dim: width of the classifier's hidden layer.
-        dropout: probability, in the classifier.
-        linear_path: whether a linear map runs beside encoder and decoder, which `start_from_pca` fills.
-        num_classes: classes that the classifier tells apart.
-        other_classes: further classes that it is trained on, because telling more apart makes better features; what it
-            says of them is left out.
-        image_size: height and width of the pictures in pixels.
-        image_channels: colour channels of the pictures.
-    """
-
-    latent_dim: int = 128
-    channels: tuple[int, ...] = (64, 128, 256, 512)
-    blocks_per_level: int = 2
-    patch_size: int = 1
-    squeeze: int = 8
-    classifier_dim: int = 256
-    dropout: float = 0.2
-    linear_path: bool = False
-    num_classes: int = 2
-    other_classes: int = 0
-    image_size: int = 32
-    image_channels: int = 3
-
-    def __post_init__(self):
-        checks.widths(self, "channels")
-        checks.at_least(self, 1, "latent_dim", "blocks_per_level", "patch_size", "squeeze", "classifier_dim")
-        checks.at_least(self, 1, "num_classes", "image_size", "image_channels")
-        checks.at_least(self, 0, "other_classes")
-        checks.dropout(self)
-        checks.halves(self.image_size, self.patch_size, self.channels)
-
-    @property
-    def pixels(self) -> int:
-        """Numbers in a picture."""
-        return self.image_channels * self.image_size**2
-
-    @property
-    def bottom(self) -> tuple[int, int, int]:
-        """(channels, height, width) of the encoder's last level."""
-        side = self.image_size // (self.patch_size * 2 ** (len(self.channels) - 1))
-        return self.channels[-1], side, side
 
 
 class Encoder(nn.Module):

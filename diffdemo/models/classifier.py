@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffdemo.models import checks
+from diffdemo.models.settings import checks
 
 PATCH = 2  # the whitening layer looks at patches of so many pixels a side
 SMALLEST = 1e-3  # added to variances before they are divided by, so that noise is not blown up

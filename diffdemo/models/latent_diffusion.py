@@ -4,48 +4,12 @@ Diffusion wants examples of mean zero and variance one, which an autoencoder's l
 number by number, with the mean and standard deviation of the training pictures' latents.
 """
 
-from dataclasses import asdict, dataclass, field
-
 import torch
 from torch import Tensor, nn
 
-from diffdemo.errors import RequestError
-from diffdemo.models.autoencoder import AutoencoderConfig, SimpleAutoencoder
+from diffdemo.models.autoencoder import SimpleAutoencoder
 from diffdemo.models.latent_denoiser import ConditionalUNet
-
-
-@dataclass(frozen=True)
-class LatentDiffusionConfig:
-    """The settings of a `LatentDiffusion`.
-
-    Attributes:
-        autoencoder: settings of the autoencoder, as keyword arguments of `AutoencoderConfig`.
-        hidden: widths of the denoiser's blocks.
-        embedding_dim: width of the denoiser's time and class embedding.
-        dropout: probability, inside the denoiser's blocks.
-        num_classes: classes that the denoiser is conditioned on and the classifier tells apart.
-    """
-
-    autoencoder: dict = field(default_factory=dict)
-    hidden: tuple[int, ...] = (256, 512, 256)
-    embedding_dim: int = 128
-    dropout: float = 0.0
-    num_classes: int = 2
-
-    def __post_init__(self):
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        complete = AutoencoderConfig(**{**self.autoencoder, "num_classes": self.num_classes})
-        object.__setattr__(self, "autoencoder", {**asdict(complete), "channels": list(complete.channels)})
-        if not self.hidden or min(self.hidden) < 1:
-            raise RequestError(f"hidden needs at least one positive width, not {self.hidden}.")
-        if self.embedding_dim < 1:
-            raise RequestError(f"embedding_dim must be at least 1, not {self.embedding_dim}.")
-        if not 0 <= self.dropout < 1:
-            raise RequestError(f"dropout must be at least 0 and below 1, not {self.dropout}.")
-
-    @property
-    def autoencoder_config(self) -> AutoencoderConfig:
-        return AutoencoderConfig(**self.autoencoder)
+from diffdemo.models.settings.latent_diffusion import LatentDiffusionConfig
 
 
 class LatentDiffusion(nn.Module):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diffdemo import validate
 from diffdemo.errors import RequestError
 from diffdemo.process.schedule import NoiseSchedule
 
@@ -54,9 +55,7 @@ NOISE_LEVELS = ("uniform", "lognormal")
 
 def scalings(prediction: str, alpha_bar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(c_in, c_skip, c_out) of a prediction type, each shaped like `alpha_bar`, which lies in (0, 1)."""
-    if prediction not in PREDICTIONS:
-        raise RequestError(f"There is no prediction type {prediction!r}; choose one of: {', '.join(PREDICTIONS)}.")
-    return PREDICTIONS[prediction](alpha_bar)
+    return PREDICTIONS[validate.choice("prediction type", prediction, list(PREDICTIONS))](alpha_bar)
 
 
 def add_noise(x0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:

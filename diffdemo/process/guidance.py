@@ -11,11 +11,13 @@ https://arxiv.org/abs/2404.07724).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from diffdemo import validate
 from diffdemo.errors import RequestError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NO_CLASS, WEAK_MODEL = GUIDES = ("no-class", "weak-model")
 EVERYWHERE = "all"
@@ -42,7 +44,7 @@ class Guidance:
         inside = self.interval is None or self.interval[0] < sigma <= self.interval[1]
         return self.scale if inside else 1.0
 
-    def combine(self, x0: Tensor, worse: Tensor) -> Tensor:
+    def combine(self, x0: "Tensor", worse: "Tensor") -> "Tensor":
         """The guided guess, shaped like both, (N, ...)."""
         return worse + self.scale * (x0 - worse)
 

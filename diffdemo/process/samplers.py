@@ -169,8 +169,6 @@ def heun(
 
 
 SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {"ddpm": ddpm, "ddim": ddim, "dpmpp": dpmpp, "heun": heun}
-# Names for people, in the order in which they are offered.
-SAMPLER_TITLES = {"dpmpp": "DPM-Solver++", "ddim": "DDIM", "ddpm": "DDPM", "heun": "Heun"}
 
 
 class SeededNoise:

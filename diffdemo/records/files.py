@@ -1,6 +1,6 @@
 """What the files and folders are called that a run leaves, for those who write them and those who read them.
 
-The names of a checkpoint's own files, `config.json` and those with its weights, stand in `diffdemo.checkpoint`.
+The names of a checkpoint's own files, `config.json` and those with its weights, stand in `diffdemo.description`.
 """
 
 # Of the training itself.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffdemo.checkpoint import weights_among
+from diffdemo.description import weights_among
 from diffdemo.errors import RequestError
 from diffdemo.process.guidance import EVERYWHERE, NO_CLASS, Guidance, parse_interval
 from diffdemo.records.files import TABLES

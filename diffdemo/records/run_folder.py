@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from diffdemo.catalog import in_all
-from diffdemo.checkpoint import CONFIG, DENOISER, CheckpointInfo, read_info, trained_parts
+from diffdemo.description import CONFIG, DENOISER, CheckpointInfo, read_info, trained_parts
 from diffdemo.errors import RequestError
 from diffdemo.records.commands import commands
 from diffdemo.records.files import EPOCH, GRIDS, HISTORY, IMAGES, LAST, RUN, SAMPLES, SNAPSHOTS, STRIP, TABLES

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffdemo import atomic, checkpoint
-from diffdemo.checkpoint import read_info, save_checkpoint, save_tensors
+from diffdemo import atomic, description
+from diffdemo.checkpoint import save_checkpoint
 from diffdemo.cli import sample as cli_sample
+from diffdemo.description import read_info
 from diffdemo.errors import DiffdemoError
+from diffdemo.weights.tensor_files import save_tensors
 
 
 def kill(*_arguments, **_keywords):
@@ -40,7 +42,7 @@ def pictures(folder: Path, _tiny) -> None:
 @pytest.mark.parametrize("write", [a_file, a_folder, a_checkpoint, weights, pictures])
 @pytest.mark.parametrize("killed", [True, False])
 def test_what_a_killed_process_leaves_is_removed(tmp_path, tiny_checkpoints, monkeypatch, write, killed):
-    for owner, name in ((checkpoint, "write_json"), (atomic.os, "replace"), (cli_sample, "save_png")):
+    for owner, name in ((description, "write_json"), (atomic.os, "replace"), (cli_sample, "save_png")):
         monkeypatch.setattr(owner, name, kill)
     (tmp_path / ".lock").touch()
     (tmp_path / ".git-that-is-not-ours").mkdir()

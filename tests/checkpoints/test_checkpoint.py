@@ -12,9 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentences import refused
 
-from diffdemo import checkpoint, tensor_files
-from diffdemo.checkpoint import CONFIG, load_network, load_weights, parameter_count, read_info, save_checkpoint, sha256
+from diffdemo import checkpoint, description
+from diffdemo.checkpoint import load_network, load_weights, parameter_count, save_checkpoint
+from diffdemo.description import CONFIG, read_info
 from diffdemo.errors import CheckpointError
+from diffdemo.weights import tensor_files
+from diffdemo.weights.tensor_files import sha256
 
 WEIGHTS = "model.safetensors"
 
@@ -110,7 +113,7 @@ def half_a_file(tensors, path, metadata):
     [
         (tensor_files, "save_file", no_space),
         (tensor_files, "save_file", half_a_file),
-        (checkpoint, "write_json", no_space),
+        (description, "write_json", no_space),
         (Path, "write_text", no_space),
         (Path, "mkdir", no_space),
         (checkpoint, "hidden_folder", no_space),

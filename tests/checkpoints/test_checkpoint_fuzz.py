@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from traps import Trap
 
-from diffdemo.checkpoint import CONFIG, load_network, read_info
+from diffdemo.checkpoint import load_network
+from diffdemo.description import CONFIG, read_info
 from diffdemo.errors import CheckpointError
 from diffdemo.latent.map import load_map
 from diffdemo.loading import load_generator
-from diffdemo.tensor_files import sha256
+from diffdemo.weights.tensor_files import sha256
 
 WEIGHTS = "model.safetensors"
 

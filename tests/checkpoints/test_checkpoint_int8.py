@@ -12,18 +12,12 @@ from sentences import refused
 
 import diffdemo
 from diffdemo import CHECKPOINTS, checkpoint
-from diffdemo.checkpoint import (
-    CONFIG,
-    encoding_of,
-    load_network,
-    load_weights,
-    read_info,
-    save_checkpoint,
-    sha256,
-)
+from diffdemo.checkpoint import load_network, load_weights, save_checkpoint
+from diffdemo.description import CONFIG, encoding_of, read_info
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.latent.space import psnr
-from diffdemo.quantise import dequantise, quantise
+from diffdemo.weights.quantise import dequantise, quantise
+from diffdemo.weights.tensor_files import sha256
 
 WEIGHTS = "model.safetensors"
 

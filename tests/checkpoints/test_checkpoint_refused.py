@@ -12,8 +12,10 @@ from sentences import refused
 from traps import Trap
 
 from diffdemo import checkpoint
-from diffdemo.checkpoint import CONFIG, load_network, load_weights, read_info, save_checkpoint, sha256
+from diffdemo.checkpoint import load_network, load_weights, save_checkpoint
+from diffdemo.description import CONFIG, read_info
 from diffdemo.errors import CheckpointError
+from diffdemo.weights.tensor_files import sha256
 
 WEIGHTS = "model.safetensors"
 

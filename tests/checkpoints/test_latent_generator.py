@@ -10,8 +10,9 @@ import torch
 from sentences import refused
 
 import diffdemo
-from diffdemo.checkpoint import load_weights, read_info, save_checkpoint
+from diffdemo.checkpoint import load_weights, save_checkpoint
 from diffdemo.data.pixels import to_pixels
+from diffdemo.description import read_info
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.generator import BATCH
 

@@ -13,7 +13,8 @@ from permissions import forbid
 from sentences import refused
 
 from diffdemo.__main__ import main
-from diffdemo.checkpoint import GUIDE, add_tensors
+from diffdemo.checkpoint import add_tensors
+from diffdemo.description import GUIDE
 from diffdemo.errors import CheckpointError
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.ui.runs.zoo import ModelZoo
@@ -75,7 +76,7 @@ def test_a_disk_that_fails_while_weights_are_read_gets_a_sentence(shared, monkey
     def fail(*_arguments, **_options):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("diffdemo.tensor_files.safe_open", fail)
+    monkeypatch.setattr("diffdemo.weights.tensor_files.safe_open", fail)
     with pytest.raises(CheckpointError, match=r"model.safetensors cannot be read: Input/output error"):
         ModelZoo.open(shared, "cpu")
 

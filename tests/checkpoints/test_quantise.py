@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from diffdemo.quantise import LARGEST, STEP, dequantise, quantise
+from diffdemo.weights.quantise import LARGEST, STEP, dequantise, quantise
 
 MOST = 127 * 65504.0  # what fp16 has a scale for
 

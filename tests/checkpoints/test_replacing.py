@@ -6,7 +6,8 @@ import pytest
 from sentences import refused
 
 from diffdemo import atomic
-from diffdemo.checkpoint import load_network, read_info, save_checkpoint
+from diffdemo.checkpoint import load_network, save_checkpoint
+from diffdemo.description import read_info
 from diffdemo.errors import CheckpointError
 
 

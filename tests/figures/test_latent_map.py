@@ -11,10 +11,12 @@ from sentences import refused
 from sklearn.decomposition import PCA
 
 import diffdemo
-from diffdemo.checkpoint import CONFIG, MAP, load_network, read_info, save_checkpoint, sha256
+from diffdemo.checkpoint import load_network, save_checkpoint
 from diffdemo.data import create_cat_dog_dataset, make_toy_dataset
+from diffdemo.description import CONFIG, MAP, read_info
 from diffdemo.errors import CheckpointError, DataError, RequestError
 from diffdemo.latent.map import follow, interpolate, load_map, make_map
+from diffdemo.weights.tensor_files import sha256
 from train import latent_map as command
 from train.install import install
 

@@ -9,8 +9,8 @@ import pytest
 from sentences import refused
 
 import diffdemo
-from diffdemo.checkpoint import read_info
 from diffdemo.data import load_dataset, make_toy_dataset
+from diffdemo.description import read_info
 from diffdemo.errors import TrainingError
 from diffdemo.measure import explained
 from diffdemo.measure.diffusion_classifier import classify

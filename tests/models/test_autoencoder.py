@@ -7,8 +7,9 @@ from sentences import refused
 from sklearn.decomposition import PCA
 
 from diffdemo.errors import RequestError
-from diffdemo.models.autoencoder import DARKEST, AutoencoderConfig, SimpleAutoencoder
+from diffdemo.models.autoencoder import DARKEST, SimpleAutoencoder
 from diffdemo.models.autoencoder_layers import CenterLoss, ChannelAttention, ScaledLinear
+from diffdemo.models.settings.latent_diffusion import AutoencoderConfig
 from diffdemo.registry import spec
 
 TINY = {"latent_dim": 12, "channels": (8, 16), "blocks_per_level": 1, "patch_size": 2, "squeeze": 2}

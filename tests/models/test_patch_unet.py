@@ -11,7 +11,8 @@ from sentences import refused
 
 from diffdemo.errors import RequestError
 from diffdemo.models.patch_layers import LinearAttention
-from diffdemo.models.patch_unet import PatchUNet, PatchUNetConfig
+from diffdemo.models.patch_unet import PatchUNet
+from diffdemo.models.settings.patch_unet import PatchUNetConfig
 from diffdemo.registry import spec
 
 TINY = PatchUNetConfig(

@@ -13,7 +13,8 @@ from sentences import refused
 
 from diffdemo.checkpoint import parameter_count
 from diffdemo.errors import RequestError
-from diffdemo.models.unet import UNet, UNetConfig, _Stage
+from diffdemo.models.settings.unet import UNetConfig
+from diffdemo.models.unet import UNet, _Stage
 from diffdemo.registry import SPECS, spec
 
 TINY = UNetConfig(channels=(16, 24), blocks_per_level=1, time_embedding_dim=32, num_heads=4, num_classes=3)

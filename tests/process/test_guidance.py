@@ -16,17 +16,8 @@ from sentences import refused
 
 import diffdemo
 from diffdemo.__main__ import main
-from diffdemo.checkpoint import (
-    CONFIG,
-    GUIDE,
-    GUIDE_CONFIG,
-    load_network,
-    parameter_count,
-    read_info,
-    save_checkpoint,
-    sha256,
-    write_info,
-)
+from diffdemo.checkpoint import load_network, parameter_count, save_checkpoint
+from diffdemo.description import CONFIG, GUIDE, GUIDE_CONFIG, read_info, write_info
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.generator import Generator
 from diffdemo.loading import load_generator
@@ -34,6 +25,7 @@ from diffdemo.models.unet import UNet
 from diffdemo.process.diffusion import eps_from_x0
 from diffdemo.process.guidance import Guidance, parse_interval
 from diffdemo.process.samplers import SeededNoise
+from diffdemo.weights.tensor_files import sha256
 from train.evaluate.draw import Draw
 from train.install import install
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from diffdemo import checkpoint
+from diffdemo import description
 from diffdemo.records import files
 
 ROOT = Path(__file__).resolve().parents[2]
-HOMES = {"diffdemo/records/files.py", "diffdemo/checkpoint.py"}
+HOMES = {"diffdemo/records/files.py", "diffdemo/description.py"}
 PRODUCT = [path for room in ("diffdemo", "train") for path in sorted((ROOT / room).rglob("*.py"))]
 
 
 def written_down() -> set[str]:
     values = [value for name, value in vars(files).items() if name.isupper()]
-    values += [checkpoint.CONFIG, checkpoint.MAP, *files.TABLES.values(), *map(files.graph_of, files.TABLES.values())]
+    values += [description.CONFIG, description.MAP, *files.TABLES.values(), *map(files.graph_of, files.TABLES.values())]
     return {value for value in values if isinstance(value, str)} - {files.CARD}  # the project has one of its own
 
 

@@ -9,7 +9,7 @@ import yaml
 from sentences import refused
 
 from diffdemo import CHECKPOINTS
-from diffdemo.checkpoint import read_info, write_json
+from diffdemo.description import read_info, write_json
 from diffdemo.errors import TrainingError
 from train.cards import card, main
 from train.install import install

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_helpers import Script
 
-from diffdemo.checkpoint import read_info
 from diffdemo.data import make_toy_dataset
+from diffdemo.description import read_info
 from diffdemo.errors import DiffdemoError, RequestError
 from diffdemo.models.classifier import ClassifierConfig
 from diffdemo.registry import spec

@@ -12,16 +12,8 @@ import torch
 from sentences import refused
 
 import diffdemo
-from diffdemo.checkpoint import (
-    CONFIG,
-    encoding_of,
-    load_weights,
-    parameter_count,
-    read_config,
-    read_info,
-    save_checkpoint,
-    write_info,
-)
+from diffdemo.checkpoint import load_weights, parameter_count, save_checkpoint
+from diffdemo.description import CONFIG, encoding_of, read_config, read_info, write_info
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.latent.space import psnr
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from sentences import refused
 
-from diffdemo.checkpoint import read_info
 from diffdemo.data import make_toy_dataset
+from diffdemo.description import read_info
 from diffdemo.errors import TrainingError
 from train import autoencoder, classifier, latent, patch_unet, unet
 from train.loop.progress import Progress

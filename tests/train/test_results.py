@@ -7,7 +7,7 @@ import pytest
 from sentences import refused
 
 from diffdemo import CHECKPOINTS
-from diffdemo.checkpoint import read_info, write_info, write_json
+from diffdemo.description import read_info, write_info, write_json
 from diffdemo.errors import TrainingError
 from train.cards import main
 from train.evaluate.results import MADE, PAGES, filled_in

@@ -12,8 +12,9 @@ from sentences import refused
 from training_helpers import ROOT, Script
 
 import diffdemo
-from diffdemo.checkpoint import load_network, read_info
+from diffdemo.checkpoint import load_network
 from diffdemo.data import create_cat_dog_dataset, load_dataset, make_toy_dataset
+from diffdemo.description import read_info
 from diffdemo.errors import CheckpointError, TrainingError
 from diffdemo.latent.map import load_map
 from train.autoencoder import AutoencoderTask, Options, Settings, with_others

@@ -9,10 +9,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from diffdemo import validate
-from diffdemo.checkpoint import CONFIG, read_info, write_info, write_json
 from diffdemo.data import IMAGE_SHAPE
 from diffdemo.data.folders import find_pictures
 from diffdemo.data.pictures import read_pictures
+from diffdemo.description import CONFIG, read_info, write_info, write_json
 from diffdemo.errors import RequestError, TrainingError
 from diffdemo.measure.classifier import load_classifier
 from diffdemo.records.files import SHARDS

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from diffdemo import validate
 from diffdemo.atomic import write_atomically
-from diffdemo.checkpoint import write_json
 from diffdemo.data import IMAGE_SHAPE
+from diffdemo.description import write_json
 from diffdemo.errors import TrainingError
 from diffdemo.generator import Generator, Predictor
 from diffdemo.process.guidance import WEAK_MODEL, Guidance

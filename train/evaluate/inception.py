@@ -14,10 +14,10 @@ import torch
 from tqdm import tqdm
 
 from diffdemo.atomic import write_atomically
-from diffdemo.checkpoint import sha256
 from diffdemo.device import choose_device
 from diffdemo.errors import TrainingError
 from diffdemo.measure.metrics import Moments
+from diffdemo.weights.tensor_files import sha256
 
 STANDARD = "6726825d"  # how the SHA-256 of the weights that everyone's FID is measured with begins
 BATCH = 50

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from diffdemo import catalog
-from diffdemo.checkpoint import CheckpointInfo
+from diffdemo.description import CheckpointInfo
 from diffdemo.errors import TrainingError
 from diffdemo.process.guidance import NO_CLASS, Guidance, parse_interval
-from diffdemo.process.samplers import SAMPLER_TITLES, SAMPLERS
+from diffdemo.process.names import SAMPLER_NAMES, SAMPLER_TITLES
 from diffdemo.records.quality_curves import TABLES, measured_as
 from diffdemo.records.tables import markdown
 from train.evaluate.report import RESULT
@@ -142,9 +142,8 @@ def _rows_of_weights(root: Path, x: str) -> Iterator[tuple[str, dict[str, str]]]
     """The rows of each checkpoint's table over `x` that are of its weights, in the registry's order."""
     for key, info in _infos(root).items():
         known = measured_as(info.files, info.encoded_from)
-        order = list(SAMPLERS)
         rows = [row for row in _csv(root / "checkpoints" / key / TABLES[x]) if row["weights"] in known]
-        yield from ((key, row) for row in sorted(rows, key=lambda row: order.index(row["sampler"])))
+        yield from ((key, row) for row in sorted(rows, key=lambda row: SAMPLER_NAMES.index(row["sampler"])))
 
 
 def _pair_study(root: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from diffdemo.atomic import remove_unfinished
-from diffdemo.checkpoint import CONFIG, write_json
+from diffdemo.description import CONFIG, write_json
 from diffdemo.errors import DiffdemoError, TrainingError
 from diffdemo.records.files import LOCK, RUN, STATE
 from train.flags import command_line, kind

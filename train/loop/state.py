@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from diffdemo.checkpoint import save_tensors
 from diffdemo.errors import TrainingError, reason
 from diffdemo.records.files import STATE
+from diffdemo.weights.tensor_files import save_tensors
 
 if TYPE_CHECKING:
     from train.loop.trainer import Trainer

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from diffdemo.checkpoint import CheckpointInfo, save_checkpoint
+from diffdemo.checkpoint import save_checkpoint
+from diffdemo.description import CheckpointInfo
 
 
 class Task:

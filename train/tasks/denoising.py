@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from diffdemo import validate
-from diffdemo.checkpoint import CheckpointInfo, load_network, parameter_count
+from diffdemo.checkpoint import load_network, parameter_count
+from diffdemo.description import CheckpointInfo
 from diffdemo.errors import TrainingError
 from diffdemo.process.diffusion import Diffusion
 from diffdemo.process.schedule import SPACINGS, NoiseSchedule

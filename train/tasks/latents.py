@@ -8,18 +8,10 @@ import torch
 from torch import Tensor
 
 from diffdemo import figures
-from diffdemo.checkpoint import (
-    AUTOENCODER,
-    CONFIG,
-    CheckpointInfo,
-    load_network,
-    parameter_count,
-    read_info,
-    save_checkpoint,
-    write_info,
-)
+from diffdemo.checkpoint import load_network, parameter_count, save_checkpoint
 from diffdemo.data import Dataset
 from diffdemo.data.pixels import to_pixels
+from diffdemo.description import AUTOENCODER, CONFIG, CheckpointInfo, read_info, write_info
 from diffdemo.errors import CheckpointError
 from diffdemo.latent.map import make_map, save_map
 from diffdemo.latent.space import measure

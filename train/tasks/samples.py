@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from diffdemo import figures
-from diffdemo.checkpoint import CheckpointInfo
 from diffdemo.data import Dataset
 from diffdemo.data.pixels import to_images, to_pixels
+from diffdemo.description import CheckpointInfo
 from diffdemo.generator import Generator
 from diffdemo.loading import generator_for
 from diffdemo.process.diffusion import add_noise

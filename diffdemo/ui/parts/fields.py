@@ -8,7 +8,7 @@ from gradio.components import Component
 
 from diffdemo.generator import Generator
 from diffdemo.process.guidance import NO_CLASS, WEAK_MODEL
-from diffdemo.process.samplers import SAMPLER_TITLES
+from diffdemo.process.names import SAMPLER_TITLES
 from diffdemo.ui.parts.notes import NOTES, note
 from diffdemo.ui.parts.wiring import AT_ONCE, PRIVATE, press
 from diffdemo.ui.runs.settings import MOST_IMAGES, Settings, can_be_guided

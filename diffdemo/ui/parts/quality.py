@@ -3,7 +3,7 @@
 import gradio as gr
 import numpy as np
 
-from diffdemo.process.samplers import SAMPLER_TITLES
+from diffdemo.process.names import SAMPLER_TITLES
 from diffdemo.records.quality_curves import FIGURES, LABELS
 from diffdemo.records.tables import plain
 from diffdemo.ui.components.curves import Series, curves, plot

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from diffdemo.figures.film import Moment
 from diffdemo.generator import Generator
-from diffdemo.process.samplers import SAMPLER_TITLES, Step
+from diffdemo.process.names import SAMPLER_TITLES
+from diffdemo.process.samplers import Step
 from diffdemo.request import ANY, SamplingRequest
 from diffdemo.ui.components.viewer import pack, pack_numbers
 from diffdemo.ui.runs import compiling, zero_gpu

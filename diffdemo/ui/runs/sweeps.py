@@ -12,7 +12,7 @@ from diffdemo.errors import RequestError
 from diffdemo.figures.plots import labelled_grid, save_figure
 from diffdemo.loading import load_generator
 from diffdemo.process.guidance import number
-from diffdemo.process.samplers import SAMPLER_TITLES
+from diffdemo.process.names import SAMPLER_TITLES
 from diffdemo.records.run_folder import images_seen, snapshots
 from diffdemo.ui.components.sheet import rows_of
 from diffdemo.ui.runs import zero_gpu

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from diffdemo import CHECKPOINTS, catalog, validate
-from diffdemo.checkpoint import CheckpointInfo
+from diffdemo.description import CheckpointInfo
 from diffdemo.device import choose_device
 from diffdemo.errors import CheckpointError
 from diffdemo.generator import Generator

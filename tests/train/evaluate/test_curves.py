@@ -5,7 +5,7 @@ import shutil
 
 from PIL import Image
 
-from diffdemo.checkpoint import read_info
+from diffdemo.description import read_info
 from diffdemo.records.quality_curves import read_curves, weights_of
 from train import curves
 

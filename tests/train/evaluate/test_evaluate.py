@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from sentences import refused
 
-from diffdemo.checkpoint import load_network, read_info, save_checkpoint
+from diffdemo.checkpoint import load_network, save_checkpoint
 from diffdemo.data import CIFAR10_CLASSES as CLASSES
 from diffdemo.data import load_dataset
+from diffdemo.description import read_info
 from diffdemo.errors import CheckpointError, RequestError
 from diffdemo.loading import exchange_weights, load_generator
 from diffdemo.measure.metrics import frechet_distance

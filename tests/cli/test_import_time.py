@@ -1,7 +1,9 @@
-"""Nobody waits for PyTorch to read a help text, or to import the package in a notebook."""
+"""Nobody waits for PyTorch to read a help text or what models there are, or to import the package in a notebook."""
 
 import subprocess
 import sys
+
+import pytest
 
 MEASURE = """
 import sys, time
@@ -32,3 +34,10 @@ def test_help_and_bad_requests_do_not_wait_for_torch():
     seconds, with_torch = last_line.split()
     assert float(seconds) < 3
     assert with_torch == "False"
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"]])
+def test_models_are_listed_in_under_two_seconds_without_torch(words):
+    seconds, with_torch = measure(f"from diffdemo.__main__ import main\nassert main({words}) == 0")
+    assert seconds < 2
+    assert not with_torch

@@ -2,7 +2,7 @@
 
 In the encoding "int8" each weight of two or more dimensions and 4,096 or more numbers is an int8 tensor of its own name
 and shape, and NAME.scale beside it, in the same file, is fp16 of shape (first dimension,): weight = int8 * scale, see
-`diffdemo.quantise`. All others, and everything in the encoding "fp16", are fp16.
+`diffdemo.weights.quantise`. All others, and everything in the encoding "fp16", are fp16.
 """
 
 import errno
@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffdemo.atomic import write_atomically
-from diffdemo.errors import CheckpointError, reason
-from diffdemo.quantise import LARGEST, dequantise, quantise
+from diffdemo.description import FP16, INT8
+from diffdemo.errors import CheckpointError, cannot_read, reason
+from diffdemo.weights.quantise import LARGEST, dequantise, quantise
 
-FP16, INT8 = ENCODINGS = ("fp16", "int8")
 SCALE = ".scale"
 LEAST_NUMBERS = 4096  # in smaller weights there is nothing to save
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -135,12 +135,6 @@ def could_not_write(path: Path, error: Exception) -> CheckpointError:
     no_space = getattr(error, "errno", None) == errno.ENOSPC or "space left" in said or "StorageFull" in said
     why = "there is no space left on the disk" if no_space else getattr(error, "strerror", None) or reason(error)
     return CheckpointError(f"{path} could not be written because {why}; what was there before is unchanged.")
-
-
-def cannot_read(path: Path, error: OSError) -> CheckpointError:
-    """What to raise of a part of a checkpoint that is there and cannot be read."""
-    why = error.strerror or reason(error)
-    return CheckpointError(f"{error.filename or path} cannot be read: {why}; let this user read it, or restore it.")
 
 
 def load_tensors(path: Path, digest: str) -> tuple[dict[str, Tensor], dict[str, str]]:

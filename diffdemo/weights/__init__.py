@@ -1,0 +1,1 @@
+"""Weights as they lie in files: safetensors, and their numbers in fp16 or int8."""
