@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -124,3 +125,17 @@ def open_page(browser, address) -> Iterator[Callable]:
 
     with visits(browser, address) as open_one:
         yield open_one
+
+
+@pytest.fixture
+def unhurried(monkeypatch) -> None:
+    """Every step takes 10 ms and more: tiny networks may have done a long run before a busy browser shows its start."""
+    from diffdemo.ui.runs.sampling_run import SamplingRun
+
+    advance = SamplingRun.advance
+
+    def slowly(*arguments):
+        time.sleep(0.01)
+        return advance(*arguments)
+
+    monkeypatch.setattr(SamplingRun, "advance", slowly)

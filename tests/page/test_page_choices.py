@@ -19,7 +19,7 @@ def field(page: Page, name: str):
     return page.get_by_label(name, exact=True).locator("visible=true")
 
 
-def test_a_click_while_a_run_goes_on_begins_another_with_the_new_settings(open_page, zoo, monkeypatch):
+def test_a_click_while_a_run_goes_on_begins_another_with_the_new_settings(open_page, zoo, unhurried, monkeypatch):
     advance, end_older, steps, before = SamplingRun.advance, Stops.end_older, [], []
 
     def counting(self, shown: bool):
@@ -48,7 +48,7 @@ def test_a_click_while_a_run_goes_on_begins_another_with_the_new_settings(open_p
     assert page.get_attribute(viewer("generate"), "data-state") == "done"
 
 
-def test_who_waits_for_another_visitor_reads_so_on_the_stage(open_page):
+def test_who_waits_for_another_visitor_reads_so_on_the_stage(open_page, unhurried):
     first, second = open_page(), open_page()
     start_long_run(first)
     second.get_by_role("button", name="Generate", exact=True).click()

@@ -98,9 +98,9 @@ def test_the_link_and_the_address_bar_name_the_run_on_display(open_page, zoo):
     assert "seeds=[5]" in python
 
 
-def test_each_tab_has_an_address_of_its_own(open_page):
+def test_each_tab_has_an_address_of_its_own(open_page, unhurried):
     page = open_page(query="?__theme=dark")
-    fill(page, Steps=400, Seed=5, Images=1)
+    fill(page, Steps=200, Seed=5, Images=1)
     previous = page.get_attribute(viewer("generate"), "data-run")
     page.get_by_role("button", name="Generate", exact=True).click()
     wait_for_run(page, "generate", previous, "running")

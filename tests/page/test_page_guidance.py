@@ -16,6 +16,7 @@ def unfold(page: Page) -> None:
     """Open what stands on display of how runs are guided."""
     for folded in page.get_by_role("button", name=HOW_GUIDED).locator("visible=true").all():
         folded.click()
+    page.wait_for_timeout(300)  # no person types into a field in the moment in which Gradio puts it there
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,37 @@ def test_the_model_chosen_last(open_page, zoo):
     expect(page.get_by_label("Steps", exact=True).locator("visible=true")).to_have_value(str(steps))
 
 
+def test_a_click_before_the_answer_about_a_new_model(open_page, zoo):
+    page = open_page()
+    with held(page):
+        page.get_by_role("radio", name="DDPM UNet").locator("visible=true").check()
+        page.get_by_role("button", name="Generate", exact=True).click()  # a horse, which that model knows nothing of
+        page.wait_for_timeout(300)
+    asked = Settings.of(zoo, "ddpm_unet")
+    page.wait_for_function("location.search.includes('model=ddpm_unet')")
+    wait_for_run(page, "generate")
+    seeds = range(int(asked.seed), int(asked.seed) + asked.count)
+    assert np.array_equal(pictures(page), zoo["ddpm_unet"].sample(steps=asked.steps, seeds=seeds))
+    assert page.get_by_test_id("toast-body").count() == 0
+
+
+def test_stop_before_the_click_on_generate_has_arrived(open_page, unhurried):
+    page = open_page()
+    before = page.get_attribute(viewer("generate"), "data-run")
+    fill(page, Steps=200)
+    with held(page):
+        page.get_by_role("button", name="Generate", exact=True).click()
+        page.wait_for_timeout(300)
+        page.get_by_role("button", name="Stop").locator("visible=true").click()
+        page.wait_for_timeout(300)
+    page.wait_for_timeout(1500)
+    assert page.get_attribute(viewer("generate"), "data-run") == before
+    fill(page, Steps=3)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.wait_for_selector(f"{viewer('generate', 'done')}[data-frames='3']")
+    page.complaints[:] = [said for said in page.complaints if "422" not in said]  # of Gradio, asked to cancel nothing
+
+
 def test_a_classification_does_not_come_back_over_another_picture(open_page, zoo, monkeypatch):
     page = open_page()
     open_classify(page)
@@ -104,7 +135,7 @@ def test_a_classification_does_not_come_back_over_another_picture(open_page, zoo
     assert np.array_equal(canvas(page, f"{SCORES} .subject"), pixels_of(page, "classify", 1))
 
 
-def test_the_pair_chosen_while_the_runs_go_on(open_page):
+def test_the_pair_chosen_while_the_runs_go_on(open_page, unhurried):
     page = open_page()
     open_compare(page)
     page.get_by_role("button", name="Add a run").click()

@@ -172,7 +172,7 @@ def test_at_the_end_the_captions_say_what_is_alike_and_the_guess_is_the_larger_p
     assert meaning(page, "x_t") == "the noisy picture"
 
 
-def test_the_bar_shows_how_far_a_run_is(open_page):
+def test_the_bar_shows_how_far_a_run_is(open_page, unhurried):
     page = open_page()
     start_long_run(page)
     bar = page.locator(f"{STAGE} .scrubber")
@@ -233,7 +233,7 @@ def test_the_picture_is_saved_as_it_is_at_the_step_on_display(open_page):
     assert not np.array_equal(saved[10], saved[12])
 
 
-def test_the_command_of_a_stopped_run_gives_the_picture_on_display(open_page, tmp_path):
+def test_the_command_of_a_stopped_run_gives_the_picture_on_display(open_page, unhurried, tmp_path):
     page = open_page()
     start_long_run(page)
     page.get_by_role("button", name="Stop").locator("visible=true").click()

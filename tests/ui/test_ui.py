@@ -113,11 +113,19 @@ def test_only_a_space_has_a_deadline(monkeypatch):
 
 def test_stop_ends_the_visitors_own_run_only():
     stops = Stops()
-    with stops.listening("a") as a, stops.listening("b") as b:
-        stops.stop("a")
+    with stops.listening("a", 1) as a, stops.listening("b", 1) as b:
+        stops.stop("a", 1)
         assert a() and not b()
-    with stops.listening("a") as a:
+    with stops.listening("a", 2) as a:
         assert not a()
+
+
+def test_stop_ends_what_an_earlier_click_has_not_begun_yet():
+    stops = Stops()
+    stops.stop("a", 3)
+    for click, ended in ((2, True), (3, True), (4, False), (4, False)):
+        with stops.listening("a", click) as halted:
+            assert halted() == ended
 
 
 def test_a_toast_shows_what_was_typed_as_text():

@@ -44,7 +44,7 @@ def address(tiny_checkpoints, log) -> Iterator[str]:
     """app.py as the host starts it, but for a flag, which being a Space does not swallow."""
     space = {"SPACES_ZERO_GPU": "true", "SPACE_ID": "ada/diffdemo", "CPU_CORES": "1", "ZERO_LOG": str(log)}
     paths = {"PYTHONPATH": str(STAND_IN), "DIFFDEMO_CHECKPOINTS": str(tiny_checkpoints)}
-    limits = {"ZERO_QUOTA": "50", "DIFFDEMO_MAX_SECONDS": "60", "OMP_NUM_THREADS": "1"}
+    limits = {"ZERO_QUOTA": "50", "ZERO_PAUSE": "0.01", "DIFFDEMO_MAX_SECONDS": "60", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "app.py", "--data", str(log.parent)]
     page = subprocess.Popen(
         command, cwd=REPOSITORY, env=os.environ | space | paths | limits, stdout=subprocess.PIPE, text=True

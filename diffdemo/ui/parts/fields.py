@@ -10,7 +10,7 @@ from diffdemo.generator import Generator
 from diffdemo.process.guidance import NO_CLASS, WEAK_MODEL
 from diffdemo.process.names import SAMPLER_TITLES
 from diffdemo.ui.parts.notes import NOTES, note
-from diffdemo.ui.parts.wiring import AT_ONCE, PRIVATE, press
+from diffdemo.ui.parts.wiring import AT_ONCE, PRIVATE, press, settled_before
 from diffdemo.ui.runs.settings import MOST_IMAGES, Settings, can_be_guided
 from diffdemo.ui.runs.zoo import ANY, ModelZoo, in_short
 
@@ -97,10 +97,13 @@ class Fields(dict[str, Component]):
         fields = {**self, "about": self.about, "guided": self._guided}
         return {field: gr.update(**shown[name]) for name, field in fields.items() if field}
 
-    def connect_model(self) -> None:
+    def connect_model(self, elem_id: str) -> None:
         """Let another model keep what the visitor has chosen, where it can take that, and bring the rest itself.
 
         What was chosen is remembered, too, while a model that cannot take it is on display.
+
+        Args:
+            elem_id: of the button that runs with these settings.
         """
         shown, chosen = gr.State(self._settings), gr.State({})
 
@@ -121,7 +124,7 @@ class Fields(dict[str, Component]):
             return updates | {shown: settings, chosen: wished}
 
         asked, changed = [shown, chosen, *self.inputs()], [*self.outputs(), shown, chosen]
-        self["model"].input(another, asked, changed, trigger_mode="always_last", show_progress="hidden", **AT_ONCE)
+        settled_before(elem_id, self["model"].input, another, asked, changed)
 
     def connect_guidance(self, class_name: Component) -> None:
         """Let guidance be set only where the class, or a weaker model, leaves it something to do."""

@@ -29,12 +29,17 @@ FILES = {"concurrency_id": "files", "concurrency_limit": 2, **PRIVATE}
 # Time limits of Gradio do not end a run of a generator function.
 SECONDS_ON_A_SPACE = 60.0
 
-# Every button knows how often it was clicked, so that the server can tell an older click from a newer.
+# Every button knows how often it was clicked, so that the server can tell an older click from a newer. A click comes
+# later, see `settled_before`, while settings that it would run with are on their way.
 # And every run has its address: going back to one is opening it.
 ON_LOAD = """() => {
-    document.addEventListener("click", ({ target }) => {
-        const button = target.closest("button");
-        if (button) button.clicks = (button.clicks ?? 0) + 1;
+    document.addEventListener("click", (event) => {
+        const button = event.target.closest("button");
+        if (!button) return;
+        if (window.unsettled?.[button.id]) {
+            event.stopImmediatePropagation();
+            button.held = true;
+        } else button.clicks = (button.clicks ?? 0) + 1;
     }, true);
     addEventListener("popstate", () => location.reload());
 }"""
@@ -213,6 +218,35 @@ def press(elem_id: str, ready: str = "body") -> str:
     }}"""
 
 
+def settled_before(elem_id: str, listen: Callable, answer: Callable, inputs: list, outputs: object) -> None:
+    """Let an event change settings, and a click meanwhile on the button that runs with them wait for the answer.
+
+    Such as that of a new model, which cannot take the class that is on display as long as it has not come.
+
+    Args:
+        listen: of the event, with `answer`, `inputs` and `outputs` as Gradio's listeners take them.
+    """
+    begin = f"""(...values) => {{
+        const unsettled = window.unsettled ??= {{}};
+        unsettled["{elem_id}"] = (unsettled["{elem_id}"] ?? 0) + 1;
+        return values;
+    }}"""
+    # The next of several such events begins right after this one has ended.
+    end = f"""() => {{
+        window.unsettled["{elem_id}"] -= 1;
+        requestAnimationFrame(() => {{
+            const button = document.getElementById("{elem_id}");
+            if (!button?.held || window.unsettled["{elem_id}"]) return;
+            button.held = false;
+            button.click();
+        }});
+    }}"""
+    how = {"trigger_mode": "always_last", "show_progress": "hidden", **AT_ONCE}
+    asked = listen(answer, inputs, outputs, js=begin, **how)
+    for outcome in (asked.success, asked.failure):
+        outcome(None, js=end, **PRIVATE)
+
+
 def press_if_linked(tab: str, elem_id: str, names: Iterable[str], ready: str = "body") -> str:
     """JavaScript that clicks a tab's button, see `press`, if the page's address has any of these settings for it."""
     return f"""() => {{
@@ -222,6 +256,11 @@ def press_if_linked(tab: str, elem_id: str, names: Iterable[str], ready: str = "
         window.{LINKED} = "{tab}";
         ({press(elem_id, ready)})();
     }}"""
+
+
+def clicks(button: gr.Button) -> str:
+    """JavaScript for how often a button was clicked."""
+    return f'document.getElementById("{button.elem_id}")?.clicks'
 
 
 def connect_run(
@@ -241,7 +280,7 @@ def connect_run(
         place: in whose corner Gradio writes the place in the queue; on the viewer, it would fade the pictures.
         off_page: expressions for the last of the inputs, see `reading`.
     """
-    click = f'document.getElementById("{button.elem_id}").clicks'
+    click = clicks(button)
     how = {"show_progress": "minimal", "show_progress_on": place, **QUEUE, **PRIVATE}
     number = gr.JSON(visible=False)
 
@@ -263,10 +302,15 @@ def connect_run(
     return going
 
 
-def connect_stop(event: Callable, run, viewer: gr.HTML, stops: Stops, tab: str) -> None:
-    """Let an event, such as a Stop button's click, end `run`: before its next step, and also while it is queued."""
+def connect_stop(event: Callable, run, viewer: gr.HTML, stops: Stops, tab: str, button: gr.Button) -> None:
+    """Let an event, such as a Stop button's click, end `run`, which a click on `button` began.
 
-    def stop(request: gr.Request) -> dict:
-        return stops.stop(visitor(request, tab))
+    Before its next step, also while it is queued, and also if the click is on its way yet, of which Gradio's `cancels`
+    knows nothing.
+    """
 
-    event(stop, outputs=viewer, cancels=[run], queue=False, show_progress="hidden", **PRIVATE)
+    def stop(click: int | None, request: gr.Request) -> dict:
+        return stops.stop(visitor(request, tab), click or 0)
+
+    how = {"cancels": [run], "js": reading(clicks(button)), "show_progress": "hidden", **AT_ONCE}
+    event(stop, gr.JSON(visible=False), viewer, **how)

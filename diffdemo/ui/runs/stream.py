@@ -94,10 +94,12 @@ class Stops:
             if click >= self._newest.get(visitor, 0):
                 self._newest.pop(visitor, None)
 
-    def stop(self, visitor: str) -> dict:
-        """End this visitor's run, if there is one; the viewer's message that no run up to now goes on."""
-        if running := self._running.get(visitor):
-            running[1].set()
+    def stop(self, visitor: str, click: int = 0) -> dict:
+        """End what this click of the visitor's, or one before it, began or begins later: it may be on its way yet.
+
+        Returns the viewer's message that no run up to now goes on.
+        """
+        self.end_older(visitor, click + 1)
         return {"stopped": next(_numbers)}
 
     def end_older(self, visitor: str, click: int) -> None:

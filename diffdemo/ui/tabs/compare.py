@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -219,16 +220,16 @@ def connect(
         controls.run, run, controls.inputs(), [*outputs, opened], keys[0], stops, compare_link.TAB
     )
     exports.connect_link(controls.link, going)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare")
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare", controls.run)
     connect_sweeps(zoo, stops, controls)
     quietly = {"show_progress": "hidden", **wiring.AT_ONCE}
     for side in controls.sides:
-        side.connect_model()
+        side.connect_model(RUN_ID)
         side.connect_guidance(class_of_all)
         side.connect_run(RUN_ID)
     controls.shared.connect_run(RUN_ID)
     asked = [controls.runs, class_of_all, *keys]
-    gr.on([key.input for key in keys], share_class, asked, class_of_all, trigger_mode="always_last", **quietly)
+    wiring.settled_before(RUN_ID, partial(gr.on, [key.input for key in keys]), share_class, asked, class_of_all)
     for button, change in ((controls.add, 1), (controls.remove, -1)):
         button.click(resize(change), asked, [*controls.size(), class_of_all], **quietly)
     # One event for both: a pair may be chosen just as other runs come on display, and both answers would race.
@@ -271,4 +272,4 @@ def connect_sweeps(zoo: ModelZoo, stops: Stops, controls: Controls) -> None:
     for name, button in controls.sweeps.items():
         outputs, tab = [controls.swept, controls.save], f"sweep-{name}"
         going = wiring.connect_run(button, over(name), inputs, outputs, side["model"], stops, tab)
-        wiring.connect_stop(controls.stop.click, going, controls.swept, stops, tab)
+        wiring.connect_stop(controls.stop.click, going, controls.swept, stops, tab, button)

@@ -196,12 +196,12 @@ def connect(tab: gr.Tab, around: wiring.Around, controls: Controls, examples: wi
     inputs = [*fields.inputs(), controls.source.picture, controls.level]
     outputs = [controls.viewer, controls.link]
     going = wiring.connect_run(controls.run, run, inputs, outputs, fields["model"], stops, TAB, off_page)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB)
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB, controls.run)
     exports.connect_link(controls.link, going)
     restored = [*fields.outputs(), controls.level]
     exports.connect_restoring(around.page, TAB, restore, restored, RUN_ID, "#forward-picker [data-chosen]")
     sources.connect(controls.source)
-    fields.connect_model()
+    fields.connect_model(RUN_ID)
     fields.connect_guidance(fields["class_name"])
     fields.connect_run(RUN_ID)
     showing = {"inputs": of_scene, "outputs": controls.view, "js": chosen_on_page, "trigger_mode": "always_last"}

@@ -136,9 +136,9 @@ def connect(
     outputs = controls.outputs()
     going = wiring.connect_run(controls.run, run, fields.inputs(), outputs, fields["model"], stops, TAB)
     exports.connect_link(controls.exports.link, going)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB)
+    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB, controls.run)
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
-    fields.connect_model()
+    fields.connect_model(RUN_ID)
     fields.connect_guidance(fields["class_name"])
     fields.connect_run(RUN_ID)
 

@@ -1,18 +1,21 @@
 """A stand-in for the package `spaces` on ZeroGPU: decorated generators run in a forked child, and all is pickled.
 
 As there, the child runs ahead of whoever takes what it yields, a task needs a visitor's request, and asks for seconds
-that a quota may refuse. What was lent is noted as a line of JSON in the file ZERO_LOG.
+that a quota may refuse. What was lent is noted as a line of JSON in the file ZERO_LOG. ZERO_PAUSE is how many seconds
+the child rests after each result, without which tiny networks end before a busy browser shows that they began.
 """
 
 import json
 import multiprocessing
 import os
 import pickle
+import time
 
 import gradio as gr
 from gradio.context import LocalContext
 
 QUOTA = int(os.environ.get("ZERO_QUOTA", "60"))
+PAUSE = float(os.environ.get("ZERO_PAUSE", "0"))
 _fork = multiprocessing.get_context("fork")
 
 
@@ -61,5 +64,6 @@ def _work(task, arguments, results, stopped) -> None:
             if stopped.is_set():
                 break
             results.put(pickle.dumps(result))
+            time.sleep(PAUSE)
     finally:
         results.put(None)
