@@ -93,6 +93,18 @@ def test_a_click_before_the_answer_about_a_new_model(open_page, zoo):
     assert page.get_by_test_id("toast-body").count() == 0
 
 
+def test_stop_before_the_answer_about_a_new_model(open_page):
+    page = open_page()
+    before = page.get_attribute(viewer("generate"), "data-run")
+    with held(page):
+        page.get_by_role("radio", name="DDPM UNet").locator("visible=true").check()
+        page.get_by_role("button", name="Generate", exact=True).click()
+        page.get_by_role("button", name="Stop").locator("visible=true").click()
+        page.wait_for_timeout(300)
+    page.wait_for_timeout(1000)
+    assert page.get_attribute(viewer("generate"), "data-run") == before
+
+
 def test_stop_before_the_click_on_generate_has_arrived(open_page, unhurried):
     page = open_page()
     before = page.get_attribute(viewer("generate"), "data-run")

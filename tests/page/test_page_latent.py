@@ -300,6 +300,19 @@ def test_without_a_denoiser_the_map_opens_and_a_sentence_says_why_there_are_no_p
         views.start(space, Settings("latent_diffusion", "cat", 5, "ddim", 1, "0", 1), [])
 
 
+def test_a_link_to_points_shows_them_without_a_denoiser_too(zoo, mapped_checkpoints, tmp_path, browser):
+    for key in ("simple_unet", "latent_diffusion"):
+        shutil.copytree(mapped_checkpoints / key, tmp_path / key)
+    config = tmp_path / "latent_diffusion" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"trained": ["autoencoder"]}))
+    with served(open_shelf(tmp_path)) as url, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{url}?tab=latent&point=5&from=7")
+        page.wait_for_selector(f"{MAP}[data-selected='5'][data-from='7']")
+        page.locator("#latent-point h3").filter(has_text="Point 5,").wait_for()
+        assert page.get_by_text("train its denoiser with python").locator("visible=true").count() == 1
+
+
 def test_without_a_map_the_tab_says_how_to_make_one_and_without_the_model_there_is_no_tab(all_checkpoints, zoo):
     bare = ModelZoo({"latent_diffusion": zoo["latent_diffusion"]}, {}, all_checkpoints)
     with gr.Blocks() as page:

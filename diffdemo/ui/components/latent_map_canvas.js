@@ -45,7 +45,7 @@ function paintMap(canvas, scene, state, place, step) {
     const half = pen.measureText(text).width / 2;
     const free = (down) =>
       taken.every(([left, top, other]) => Math.abs(left - x) > half + other || Math.abs(top - y - down) > 14);
-    const down = [below, -below, 2 * below, -2 * below].find(free) ?? below;
+    const down = [1, -1, 2, -2, 3, -3, 4, -4].map((times) => times * below).find(free) ?? below;
     taken.push([x, y + down, half]);
     for (const [written, font, lower] of [
       [sign, SIGNS, 0],

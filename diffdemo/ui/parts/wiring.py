@@ -305,12 +305,13 @@ def connect_run(
 def connect_stop(event: Callable, run, viewer: gr.HTML, stops: Stops, tab: str, button: gr.Button) -> None:
     """Let an event, such as a Stop button's click, end `run`, which a click on `button` began.
 
-    Before its next step, also while it is queued, and also if the click is on its way yet, of which Gradio's `cancels`
-    knows nothing.
+    Before its next step, also while it is queued, and also if the click is on its way yet or held, see
+    `settled_before`: of these, Gradio's `cancels` knows nothing.
     """
 
     def stop(click: int | None, request: gr.Request) -> dict:
         return stops.stop(visitor(request, tab), click or 0)
 
-    how = {"cancels": [run], "js": reading(clicks(button)), "show_progress": "hidden", **AT_ONCE}
+    forgetting = f'Object.assign(document.getElementById("{button.elem_id}") ?? {{}}, {{ held: false }}).clicks'
+    how = {"cancels": [run], "js": reading(forgetting), "show_progress": "hidden", **AT_ONCE}
     event(stop, gr.JSON(visible=False), viewer, **how)

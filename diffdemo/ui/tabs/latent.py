@@ -187,12 +187,13 @@ def connect(tab: gr.Tab, around: wiring.Around, space: LatentSpace, controls: Co
             yield message, way, address
 
     def restore(query: Mapping[str, str]) -> dict | None:
-        asked = None if space.pathless else linked(zoo, query, TAB, POINTS, model=space.model.key)
-        if asked is None:
+        asked = None if space.pathless else linked(zoo, query, TAB, model=space.model.key)
+        pointed = query.get("tab") == TAB and any(name in query for name in POINTS)
+        if not (asked or pointed):
             return None
         first = zip(POINTS, (first_a, first_a, first_b), strict=True)
         point, *pair = (space.index(query.get(name, usual), name) for name, usual in first)
-        return fields.show(asked) | {chosen: point, ends: tuple(pair)}
+        return (fields.show(asked) if asked else {}) | {chosen: point, ends: tuple(pair)}
 
     def take(path: str) -> tuple:
         with wiring.toasts():
