@@ -105,6 +105,22 @@ def test_a_sweep_of_five_guidances_at_four_seeds_fills_a_table_that_can_be_saved
     assert download.value.suggested_filename == "simple_unet-guidance.png"
 
 
+def test_a_sweep_that_is_over_before_the_page_hears_of_it(open_page):
+    page = open_page()
+    open_compare(page)
+    fill(page, A_Steps=2, Images=1)
+    streams = []
+    page.route("**/gradio_api/queue/data*", lambda route: streams.append(route))
+    page.get_by_role("button", name="Sweep guidance").click()
+    while not streams:
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(1000)  # in which it is computed
+    streams[0].continue_()
+    page.unroute("**/gradio_api/queue/data*")
+    page.wait_for_selector("#compare-sweep [data-rows='5']")
+    page.get_by_text("Save the sweep as one picture").locator("visible=true").wait_for()
+
+
 def test_a_sweep_of_guidance_without_a_class_is_refused_in_a_sentence(open_page):
     page = open_page()
     open_compare(page)

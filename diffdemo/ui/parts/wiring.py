@@ -107,6 +107,10 @@ def answer_newest(
     listener(answer, [*inputs, gr.JSON(visible=False)], outputs, js=js, trigger_mode="always_last", **how)
 
 
+# What a click begins, as `connect_run` returned it; the button; and the tab.
+Started = tuple[Dependency, gr.Button, str]
+
+
 class FirstView:
     """A run computed once, for every visitor's first sight of a tab."""
 
@@ -302,16 +306,23 @@ def connect_run(
     return going
 
 
-def connect_stop(event: Callable, run, viewer: gr.HTML, stops: Stops, tab: str, button: gr.Button) -> None:
-    """Let an event, such as a Stop button's click, end `run`, which a click on `button` began.
+def connect_stop(event: Callable, viewer: gr.HTML, stops: Stops, *runs: Started) -> None:
+    """Let an event, such as a Stop button's click, end runs: before their next step, and also while they are queued.
 
-    Before its next step, also while it is queued, and also if the click is on its way yet or held, see
-    `settled_before`: of these, Gradio's `cancels` knows nothing.
+    And also if the click that begins one is on its way yet or held, see `settled_before`: of these, Gradio's `cancels`
+    knows nothing. All in one event, because Gradio sends those of one click one after another, and what comes later
+    would end what has begun meanwhile.
+
+    Args:
+        runs: what each click begins.
     """
 
-    def stop(click: int | None, request: gr.Request) -> dict:
-        return stops.stop(visitor(request, tab), click or 0)
+    def stop(request: gr.Request, *clicked: int | None) -> dict:
+        tabs = [tab for _, _, tab in runs]
+        return [stops.stop(visitor(request, tab), click or 0) for tab, click in zip(tabs, clicked, strict=True)][-1]
 
-    forgetting = f'Object.assign(document.getElementById("{button.elem_id}") ?? {{}}, {{ held: false }}).clicks'
-    how = {"cancels": [run], "js": reading(forgetting), "show_progress": "hidden", **AT_ONCE}
-    event(stop, gr.JSON(visible=False), viewer, **how)
+    cancels, buttons = [run for run, _, _ in runs], [button for _, button, _ in runs]
+    nodes = [f'(document.getElementById("{button.elem_id}") ?? {{}})' for button in buttons]
+    forgetting = [f"Object.assign({node}, {{ held: false }}).clicks" for node in nodes]
+    how = {"cancels": cancels, "js": reading(*forgetting), "show_progress": "hidden", **AT_ONCE}
+    event(stop, [gr.JSON(visible=False) for _ in runs], viewer, **how)

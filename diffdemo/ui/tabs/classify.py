@@ -260,7 +260,7 @@ def connect(tab: gr.Tab, around: wiring.Around, controls: Controls, examples: wi
     inputs = [controls.model, controls.draws, controls.seed, source.picture]
     outputs = [controls.view, controls.link]
     going = wiring.connect_run(controls.run, run, inputs, outputs, controls.model, stops, TAB, (source.off_page,))
-    wiring.connect_stop(controls.stop.click, going, controls.view, stops, TAB, controls.run)
+    wiring.connect_stop(controls.stop.click, controls.view, stops, (going, controls.run, TAB))
     exports.connect_link(controls.link, going)
     restored = [controls.model, controls.draws, controls.seed]
     exports.connect_restoring(
@@ -269,7 +269,7 @@ def connect(tab: gr.Tab, around: wiring.Around, controls: Controls, examples: wi
     sources.connect(source)
     newest = {"trigger_mode": "always_last", **sources.TOASTING}
     source.picker.select(show, source.picture, controls.view, js=chosen_on_page, **newest)
-    wiring.connect_stop(source.picker.select, going, controls.view, stops, TAB, controls.run)
+    wiring.connect_stop(source.picker.select, controls.view, stops, (going, controls.run, TAB))
     asked = [controls.model, controls.draws]
     # Without Gradio's checks, which fail at an empty field.
     gr.on([controls.model.input, controls.draws.input], cost, asked, controls.cost, preprocess=False, **newest)

@@ -220,8 +220,8 @@ def connect(
         controls.run, run, controls.inputs(), [*outputs, opened], keys[0], stops, compare_link.TAB
     )
     exports.connect_link(controls.link, going)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, "compare", controls.run)
-    connect_sweeps(zoo, stops, controls)
+    runs = [(going, controls.run, compare_link.TAB), *connect_sweeps(zoo, stops, controls)]
+    wiring.connect_stop(controls.stop.click, controls.viewer, stops, *runs)
     quietly = {"show_progress": "hidden", **wiring.AT_ONCE}
     for side in controls.sides:
         side.connect_model(RUN_ID)
@@ -250,7 +250,7 @@ def connect(
     link.success(None, js=wiring.press_if_linked(compare_link.TAB, RUN_ID, compare_link.IN_A_LINK), **wiring.PRIVATE)
 
 
-def connect_sweeps(zoo: ModelZoo, stops: Stops, controls: Controls) -> None:
+def connect_sweeps(zoo: ModelZoo, stops: Stops, controls: Controls) -> list[wiring.Started]:
     """Let each sweep's button fill the sheet with runs like A, and then offer it as one picture."""
     side, shared = controls.sides[0], controls.shared
     inputs = [*shared.inputs(), *side.inputs()]
@@ -259,17 +259,19 @@ def connect_sweeps(zoo: ModelZoo, stops: Stops, controls: Controls) -> None:
         def run(halted: Callable[[], bool], *values) -> Iterator[tuple]:
             values = iter(values)
             runs = sweeps.sweep(zoo, Settings(**shared.read(values), **side.read(values)), name)
-            yield gr.skip(), gr.update(visible=False)
+            # All of it each time, as what comes in a burst looks to the page like the last of it.
             for message in sweeps.table(runs, halted, wiring.time_limit()):
-                yield message, gr.skip()
+                yield message, gr.update(visible=False)
             if runs[0][1].finished:
                 with TemporaryDirectory() as folder:  # of which Gradio makes a copy
                     path = sweeps.save(runs, Path(folder, f"{runs[0][1].model.key}-{name}.png"))
-                    yield gr.skip(), gr.update(visible=True, value=str(path))
+                    yield message, gr.update(visible=True, value=str(path))
 
         return run
 
+    outputs, started = [controls.swept, controls.save], []
     for name, button in controls.sweeps.items():
-        outputs, tab = [controls.swept, controls.save], f"sweep-{name}"
+        tab = f"sweep-{name}"
         going = wiring.connect_run(button, over(name), inputs, outputs, side["model"], stops, tab)
-        wiring.connect_stop(controls.stop.click, going, controls.swept, stops, tab, button)
+        started.append((going, button, tab))
+    return started

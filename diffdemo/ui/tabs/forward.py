@@ -196,7 +196,7 @@ def connect(tab: gr.Tab, around: wiring.Around, controls: Controls, examples: wi
     inputs = [*fields.inputs(), controls.source.picture, controls.level]
     outputs = [controls.viewer, controls.link]
     going = wiring.connect_run(controls.run, run, inputs, outputs, fields["model"], stops, TAB, off_page)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB, controls.run)
+    wiring.connect_stop(controls.stop.click, controls.viewer, stops, (going, controls.run, TAB))
     exports.connect_link(controls.link, going)
     restored = [*fields.outputs(), controls.level]
     exports.connect_restoring(around.page, TAB, restore, restored, RUN_ID, "#forward-picker [data-chosen]")

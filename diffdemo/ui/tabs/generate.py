@@ -136,7 +136,7 @@ def connect(
     outputs = controls.outputs()
     going = wiring.connect_run(controls.run, run, fields.inputs(), outputs, fields["model"], stops, TAB)
     exports.connect_link(controls.exports.link, going)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB, controls.run)
+    wiring.connect_stop(controls.stop.click, controls.viewer, stops, (going, controls.run, TAB))
     quiet = {"show_progress": "hidden", **wiring.AT_ONCE}
     fields.connect_model(RUN_ID)
     fields.connect_guidance(fields["class_name"])

@@ -245,7 +245,7 @@ def connect(tab: gr.Tab, around: wiring.Around, space: LatentSpace, controls: Co
     exports.connect_restoring(around.page, TAB, restore, restored, RUN_ID, "#latent-map [data-path]")
     fields.connect_guidance(fields["class_name"])
     fields.connect_run(RUN_ID)
-    wiring.connect_stop(controls.stop.click, going, controls.viewer, stops, TAB, controls.run)
+    wiring.connect_stop(controls.stop.click, controls.viewer, stops, (going, controls.run, TAB))
     taken = controls.upload.upload(
         take, controls.upload, [mine, controls.map, controls.point, chosen], **sources.TOASTING
     )
