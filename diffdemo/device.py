@@ -20,10 +20,10 @@ from diffdemo.errors import RequestError
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 # bf16 rounds more, so it must take clearly less time. And equal commands are to end in equal bits, so this lies where
-# no CPU does: AVX-512 has bf16 at no more than twice the rate of fp32, and converting comes on top (0.71 to 0.79 of
-# fp32's time were measured on one machine, 1.7 to 2.1 on another); AMX has it at eight times the rate (0.20 to 0.31).
-# Without either it is 10.
-WORTH_IT = 0.5
+# no CPU does: AVX-512 has bf16 at twice the rate of fp32, and converting comes on top (0.39 to 0.62 of fp32's time were
+# measured on one machine, 1.7 to 2.1 on another); AMX has it at eight times the rate (0.20 to 0.31). Without either it
+# is 10.
+WORTH_IT = 0.35
 SLOW = 1.6  # times as long as the best precision, which is worth a sentence
 CALLS_BEFORE_RECORDING = 3
 MOST_VERSIONS = 256  # that one function is compiled in
