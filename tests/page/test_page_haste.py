@@ -112,8 +112,8 @@ def test_stop_before_the_click_on_generate_has_arrived(open_page, unhurried):
     with held(page):
         page.get_by_role("button", name="Generate", exact=True).click()
         page.wait_for_timeout(300)
-        page.get_by_role("button", name="Stop").locator("visible=true").click()
-        page.wait_for_timeout(300)
+        with page.expect_response("**/gradio_api/run/**"):
+            page.get_by_role("button", name="Stop").locator("visible=true").click()
     page.wait_for_timeout(1500)
     assert page.get_attribute(viewer("generate"), "data-run") == before
     fill(page, Steps=3)

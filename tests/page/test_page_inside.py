@@ -105,6 +105,18 @@ def test_the_tab_follows_the_run_and_its_own_slider(open_page):
     assert "no attention" in page.inner_text(".inside-looks")
 
 
+def test_a_link_to_the_tab_waits_for_the_first_run(browser, address):
+    with browser.new_context() as context:
+        page, kept = context.new_page(), []
+        page.route("**/gradio_api/run/**", lambda route: kept.append(route))  # the first run among them
+        page.goto(f"{address}?tab=inside")
+        page.get_by_role("tab", name="Inside", selected=True).wait_for()
+        page.wait_for_timeout(1000)
+        page.unroute("**/gradio_api/run/**")  # which lets them go
+        shown(page)
+        assert kept
+
+
 def test_the_endpoint_gives_the_same_weights(address, zoo):
     client, model = Client(address, verbose=False), zoo["attention_unet"]
     settings = {"model": "attention_unet", "class_name": "cat", "steps": 3, "seed": "4"}

@@ -160,7 +160,9 @@ def connect(
 
     # In two events, because the first may take seconds, in which a visitor or a link can have begun a run.
     there = page.load(lambda: first_view() and None, **quiet)
-    shown = there.then(unless_there, controls.exports.run, controls.outputs(), **quiet)
+    # In the queue, as of what comes beside it Gradio's page does not hear that a state has changed, which tells others.
+    how = {"show_progress": "hidden", **wiring.BESIDE}
+    shown = there.then(unless_there, controls.exports.run, controls.outputs(), **how)
     shown.then(first_views.begin_all, **quiet)
     opened = page.load(restore, outputs=fields.outputs(), show_progress="hidden", **wiring.BESIDE)
     opened.success(None, js=PRESS_IF_LINKED, **wiring.PRIVATE)
