@@ -109,11 +109,11 @@ def test_a_sweep_that_is_over_before_the_page_hears_of_it(open_page):
     page = open_page()
     open_compare(page)
     fill(page, A_Steps=2, Images=1)
+    page.wait_for_timeout(1000)  # or the sweep may come on a stream that something else has opened
     streams = []
     page.route("**/gradio_api/queue/data*", lambda route: streams.append(route))
-    page.get_by_role("button", name="Sweep guidance").click()
-    while not streams:
-        page.wait_for_timeout(50)
+    with page.expect_request("**/gradio_api/queue/data*"):
+        page.get_by_role("button", name="Sweep guidance").click()
     page.wait_for_timeout(1000)  # in which it is computed
     streams[0].continue_()
     page.unroute("**/gradio_api/queue/data*")

@@ -82,7 +82,9 @@ def held(page: Page) -> Iterator[None]:
 
     page.route(SENDS, keep)
     yield
-    while not requests:
+    for _ in range(1500):  # half a minute
+        if requests:
+            break
         page.wait_for_timeout(20)
     requests[0].continue_()
     page.unroute(SENDS, keep)
