@@ -2,7 +2,7 @@
 
 import numpy as np
 from page_helpers import choose, drawn, fill, open_compare, pictures, run
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from benchmarks.support.browser import viewer
 
@@ -109,14 +109,15 @@ def test_a_sweep_that_is_over_before_the_page_hears_of_it(open_page):
     page = open_page()
     open_compare(page)
     fill(page, A_Steps=2, Images=1)
-    page.wait_for_timeout(1000)  # or the sweep may come on a stream that something else has opened
-    streams = []
-    page.route("**/gradio_api/queue/data*", lambda route: streams.append(route))
-    with page.expect_request("**/gradio_api/queue/data*"):
-        page.get_by_role("button", name="Sweep guidance").click()
-    page.wait_for_timeout(1000)  # in which it is computed
-    streams[0].continue_()
-    page.unroute("**/gradio_api/queue/data*")
+
+    def answer_late(route: Route) -> None:
+        """The sweep is computed between the click and the server's answer to it."""
+        answer = route.fetch()
+        page.wait_for_timeout(1000)
+        route.fulfill(response=answer)
+
+    page.route("**/gradio_api/queue/join*", answer_late)
+    page.get_by_role("button", name="Sweep guidance").click()
     page.wait_for_selector("#compare-sweep [data-rows='5']")
     page.get_by_text("Save the sweep as one picture").locator("visible=true").wait_for()
 
