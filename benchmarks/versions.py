@@ -38,9 +38,12 @@ finally:
 
 
 def lower_bounds(requirements: str) -> list[str]:
-    """The requirements with each lower bound as the version itself: "gradio>=6.28,<7" becomes "gradio==6.28"."""
-    found = re.findall(r"^([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirements, re.MULTILINE)
-    return [f"{name}=={version}" for name, version in found]
+    """The requirements with each lower bound as the version itself: "gradio>=6.28,<7" becomes "gradio==6.28".
+
+    What follows a semicolon, such as the Python it is for, stays.
+    """
+    found = re.findall(r"^([\w-]+)(?:\[\w+\])?>=([\d.]+)[^;\n]*(.*)", requirements, re.MULTILINE)
+    return [f"{name}=={version}{condition}" for name, version, condition in found]
 
 
 def checks(python: Path, folder: Path) -> dict[str, list[str | Path]]:
