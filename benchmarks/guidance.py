@@ -23,7 +23,7 @@ from train.flags import run_app
 from train.loop.resume import locked
 
 TABLE = Path("docs/guidance.csv")
-SETTINGS = ("sampler", "steps", "spacing", "guidance_scale", "guidance_interval", "guide")
+SETTINGS = ("sampler", "steps", "spacing", "eps_scale", "guidance_scale", "guidance_interval", "guide")
 
 
 def settings_in(text: str) -> dict[str, str]:

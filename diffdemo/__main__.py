@@ -115,6 +115,12 @@ def sample(
             metavar="NAME", help="Of the steps: trailing (even), or karras (small at the end).  [default: the model's]"
         ),
     ] = None,
+    eps_scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="L", help="Divide the guessed noise by L, 0.9 to 1.1 (epsilon scaling).  [default: the model's]"
+        ),
+    ] = None,
     eta: Annotated[
         str | None, typer.Option(metavar="E", help="Of ddim: fresh noise a step, 0 to 1.  [default: 0]")
     ] = None,
@@ -168,6 +174,7 @@ def sample(
         "guidance_interval": guidance_interval,
         "guide": guide,
         "spacing": spacing,
+        "eps_scale": eps_scale,
         "eta": eta,
         "variance": variance,
     }

@@ -41,8 +41,8 @@ class CheckpointInfo:
         diffusion: {"schedule": arguments of NoiseSchedule, "prediction": name}.
         classes: names of the classes the network is conditioned on, in the order of its labels.
         parameters: number of weights.
-        defaults: {"sampler", "steps", "guidance_scale"} that show the model well; "spacing", "guidance_interval" and
-            "guide" too, if they are others than trailing, everywhere and no-class.
+        defaults: {"sampler", "steps", "guidance_scale"} that show the model well; "spacing", "eps_scale",
+            "guidance_interval" and "guide" too, if they are others than trailing, 1, everywhere and no-class.
         training: images_seen, minutes, hardware, images_per_second, command and the loss reached; started_from, the
             same of the weights that it began with, if it did.
         metrics: measured quality figures, by name: numbers, or as `diffdemo.records.measured.record` makes them.
@@ -83,6 +83,11 @@ class CheckpointInfo:
     def spacing(self) -> str:
         """How the steps of a run are spaced where nothing else is asked for."""
         return self.defaults.get("spacing", SPACINGS[0])
+
+    @property
+    def eps_scale(self) -> float:
+        """What guessed noise is divided by where nothing else is asked for."""
+        return self.defaults.get("eps_scale", 1.0)
 
     @property
     def guidance(self) -> Guidance:
@@ -202,6 +207,7 @@ def _check_parts(info: CheckpointInfo) -> None:
     validate.choice("sampler", info.defaults["sampler"], SAMPLER_NAMES)
     validate.steps(info.defaults["steps"], schedule.steps)
     validate.choice("spacing", info.spacing, SPACINGS)
+    validate.eps_scale(info.eps_scale)
     asked = info.guidance
     validate.real_number("guidance_scale", asked.scale, 0, validate.MAX_GUIDANCE)
     if validate.choice("guide", asked.guide, GUIDES) == WEAK_MODEL and not info.has_guide:

@@ -13,11 +13,13 @@ from diffdemo import validate
 from diffdemo.data.pixels import to_images, to_pixels
 from diffdemo.description import CheckpointInfo
 from diffdemo.device import autocast, choose_device, choose_precision, compile_network
-from diffdemo.process.diffusion import Diffusion, eps_from_x0
+from diffdemo.process.diffusion import Diffusion, eps_from_x0, rescale_eps
 from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.samplers import SAMPLERS, SeededNoise, Step
 from diffdemo.request import ANY, SamplingRequest
 
+# Noise level up to which guessed noise is scaled. Above it the share that stays in the guess of x0 would be seen.
+EPS_SCALED_UP_TO = 3.0
 BATCH = 64  # images denoised at once; bounds memory, and changes pictures by rounding at most
 
 
@@ -148,6 +150,7 @@ class Generator:
                 - guidance_interval: (low, high), guided are steps with low < sigma <= high; "all" is everywhere.
                 - guide: "no-class" or "weak-model", whose guess is the worse one.
                 - spacing: "trailing" or "karras", see `NoiseSchedule.timesteps`.
+                - eps_scale: 0.9 to 1.1, what guessed noise is divided by, see `diffdemo.process.diffusion.rescale_eps`.
                 - eta of ddim, variance of ddpm.
 
         Raises:
@@ -211,17 +214,21 @@ class Predictor:
         labels = [null if name == ANY else classes.index(name) for name in asked.classes]
         self._label = torch.tensor(labels, device=generator.device)
         self._nothing = torch.full_like(self._label, null)
-        self._guided = asked.guided
+        self._guided, self._eps_scale = asked.guided, asked.eps_scale
         self.nfe = self.guide_nfe = 0
 
     def __call__(self, x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """(x0, eps), shaped like x_t, (N, *shape), at the training step t."""
         steps = torch.full((len(x_t),), t, device=x_t.device)
-        guided = self._guided and self.guidance.at(float(self._schedule.sigma[t])) != 1
+        sigma = float(self._schedule.sigma[t])
+        guided = self._guided and self.guidance.at(sigma) != 1
         self.nfe += 1 + guided
         self.guide_nfe += guided
-        x0 = self.generator.bound(self.guess(x_t, steps, guided))
-        return x0, eps_from_x0(x_t, x0, self.generator.diffusion.alpha_bar(steps, x_t))
+        x0, alpha_bar = self.guess(x_t, steps, guided), self.generator.diffusion.alpha_bar(steps, x_t)
+        if self._eps_scale != 1 and sigma <= EPS_SCALED_UP_TO:
+            x0 = rescale_eps(x_t, x0, alpha_bar, self._eps_scale)
+        x0 = self.generator.bound(x0)
+        return x0, eps_from_x0(x_t, x0, alpha_bar)
 
     def guess(self, x_t: Tensor, steps: Tensor, guided: bool) -> Tensor:
         """x0, shaped like x_t, (N, *shape), at the training steps, (N,), before it is kept within bounds."""

@@ -23,6 +23,7 @@ class SamplingRequest:
         sampler: one of `diffdemo.process.names.SAMPLER_NAMES`.
         spacing: one of `diffdemo.process.schedule.SPACINGS`.
         guidance: how the class, or the model's lead over a weaker one, is exaggerated.
+        eps_scale: what guessed noise is divided by, 0.9 to 1.1, see `diffdemo.process.diffusion.rescale_eps`.
         eta: of ddim, 0 to 1, or None where it was not named.
         variance: of ddpm, "small" or "large", or None where it was not named.
     """
@@ -33,6 +34,7 @@ class SamplingRequest:
     sampler: str
     spacing: str
     guidance: Guidance
+    eps_scale: float = 1.0
     eta: float | None = None
     variance: str | None = None
 
@@ -46,6 +48,7 @@ class SamplingRequest:
         steps: object = None,
         sampler: str | None = None,
         spacing: str | None = None,
+        eps_scale: object = None,
         guidance_scale: object = None,
         guidance_interval: object = None,
         guide: str | None = None,
@@ -69,6 +72,7 @@ class SamplingRequest:
         count = min(info.defaults["steps"], most) if steps is None else validate.steps(steps, most)
         name = validate.choice("sampler", info.defaults["sampler"] if sampler is None else sampler, SAMPLER_NAMES)
         spacing = validate.choice("spacing", info.spacing if spacing is None else spacing, SPACINGS)
+        eps_scale = validate.eps_scale(info.eps_scale if eps_scale is None else eps_scale)
         options = validate.sampler_options(name, options)
         usual = info.guidance
         guidance = checked_guidance(
@@ -79,7 +83,7 @@ class SamplingRequest:
             classes=info.classes,
             has_weak_model=info.has_guide,
         )
-        return cls(classes, seeds, count, name, spacing, guidance, **options)
+        return cls(classes, seeds, count, name, spacing, guidance, eps_scale, **options)
 
     @property
     def options(self) -> dict[str, object]:

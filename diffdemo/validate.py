@@ -39,6 +39,11 @@ def real_number(name: str, value: object, low: float, high: float) -> float:
     return number
 
 
+def eps_scale(value: object) -> float:
+    """What guessed noise is divided by."""
+    return real_number("eps_scale", value, 0.9, 1.1)
+
+
 def steps(value: object, most: int = MAX_STEPS) -> int:
     """A number of sampling steps."""
     return whole_number("steps", value, 1, most)

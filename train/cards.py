@@ -13,7 +13,7 @@ from diffdemo.errors import TrainingError
 from diffdemo.measure.classifier import KEY as CLASSIFIER
 from diffdemo.measure.classifier import ClassifierInfo, load_classifier
 from diffdemo.records.files import CARD, CONFUSION, FIGURES, LAST, SAMPLES, SAMPLES_GRID
-from diffdemo.records.measured import NAMES, Figure, measured, number
+from diffdemo.records.measured import NAMES, Figure, measured, number, spaced
 from diffdemo.records.tables import markdown
 from train.evaluate.results import PAGES, filled_in
 from train.flags import run_app
@@ -92,10 +92,11 @@ def _about(info: CheckpointInfo | ClassifierInfo) -> list[str]:
     lines = [f"- parameters: {info.parameters:,}", f"- classes: {classes}"]
     if isinstance(info, CheckpointInfo):
         schedule, defaults = info.diffusion["schedule"], info.defaults
+        how = {"spacing": info.spacing, "eps_scale": info.eps_scale}
         lines += [
             f"- denoises: {info.spec.space}; predicts: {info.diffusion['prediction']}; schedule: {schedule['kind']}, "
             f"{schedule['steps']} steps",
-            f"- shown with: {defaults['sampler']}, {defaults['steps']} steps ({info.spacing}), {info.guidance}",
+            f"- shown with: {defaults['sampler']}, {defaults['steps']} steps ({spaced(how)}), {info.guidance}",
         ]
         if info.has_guide:
             lines.append("- `guide/` holds a weaker version of it, for autoguidance (`--guide weak-model`)")

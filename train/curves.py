@@ -24,7 +24,7 @@ from diffdemo.process.guidance import WEAK_MODEL
 from diffdemo.process.names import SAMPLER_NAMES
 from diffdemo.records.files import SHARDS, SNAPSHOTS, TABLES, graph_of
 from diffdemo.records.measured import computed_on
-from diffdemo.records.quality_curves import LABELS, OVER_TRAINING, SETTINGS, shared_settings, weights_of
+from diffdemo.records.quality_curves import LABELS, LATER, OVER_TRAINING, SETTINGS, shared_settings, weights_of
 from diffdemo.records.run_folder import images_seen, snapshots
 from train.evaluate.draw import Draw
 from train.evaluate.judge import LEAST, Judge, load_splits
@@ -57,9 +57,10 @@ class Table:
             return []
         with self.path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != self.columns:
+            there = reader.fieldnames or ()
+            if list(there) != [name for name in self.columns if name in there or name not in LATER]:
                 raise TrainingError(f"{self.path} has other columns than train.curves writes; move it away.")
-            return list(reader)
+            return [LATER | row for row in reader]
 
     def select(self, settings: dict) -> list[dict[str, str]]:
         """The rows with these settings."""
@@ -98,6 +99,7 @@ def settings_of(point: Point, generator: Generator, judge: Judge, count: int) ->
         "sampler": draw.sampler,
         "steps": draw.steps,
         "spacing": draw.spacing,
+        "eps_scale": draw.eps_scale,
         "guidance_scale": draw.guidance.scale,
         "guidance_interval": draw.guidance.interval_text,
         "guide": guide_of(generator, draw),

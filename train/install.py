@@ -146,6 +146,7 @@ def _show_with(folder: Path, shown: dict) -> None:
         "guidance_interval": guidance.interval,
         "guide": guidance.guide,
         "spacing": asked.spacing,
+        "eps_scale": asked.eps_scale,
     }
     write_info(folder, replace(info, defaults=defaults))
 
@@ -174,6 +175,9 @@ def main(
     sampler: Annotated[str | None, typer.Option(help=f"That it is shown with.  {THE_RUNS}")] = None,
     steps: Annotated[str | None, typer.Option(help=f"That it is shown with.  {THE_RUNS}")] = None,
     spacing: Annotated[str | None, typer.Option(help=f"Of these steps: trailing or karras.  {THE_RUNS}")] = None,
+    eps_scale: Annotated[
+        str | None, typer.Option(help=f"What guessed noise is divided by, 0.9 to 1.1.  {THE_RUNS}")
+    ] = None,
     guidance: Annotated[str | None, typer.Option(help=f"That it is shown with.  {THE_RUNS}")] = None,
     guidance_interval: Annotated[
         str | None, typer.Option(help=f"Noise levels sigma that it is guided at, such as 0.3,5, or all.  {THE_RUNS}")
@@ -190,7 +194,7 @@ def main(
     """
     info = verified(run)
     shown = {"sampler": sampler, "steps": steps, "spacing": spacing, "guidance_scale": guidance}
-    shown |= {"guidance_interval": guidance_interval, "guide": guide}
+    shown |= {"guidance_interval": guidance_interval, "guide": guide, "eps_scale": eps_scale}
     print(f"Installed {run} as {install(run, checkpoints / info.key, weights, weak_model, **shown)}.")
 
 

@@ -106,7 +106,13 @@ def settings(drawn: Mapping) -> str:
     """Of the sampling in an evaluation's `drawn`, such as "dpmpp, 20 steps (karras), guidance 4"."""
     interval, guide = drawn.get("guidance_interval"), drawn.get("guide", NO_CLASS)
     guidance = Guidance(drawn["guidance_scale"], parse_interval(interval), guide)
-    return f"{drawn['sampler']}, {drawn['steps']} steps ({drawn['spacing']}), {guidance}"
+    return f"{drawn['sampler']}, {drawn['steps']} steps ({spaced(drawn)}), {guidance}"
+
+
+def spaced(row: Mapping) -> str:
+    """How a row's steps are spaced and their noise scaled, such as "karras" or "karras, eps / 1.01"."""
+    scale = float(row.get("eps_scale") or 1)  # older rows have none
+    return row["spacing"] + f", eps / {scale:g}" * (scale != 1)
 
 
 def seeds(evaluation: Mapping) -> str:

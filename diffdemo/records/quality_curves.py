@@ -20,8 +20,19 @@ from diffdemo.request import SamplingRequest
 LABELS = {"steps": "denoising steps", "guidance_scale": "guidance", "images": "images seen"}
 OVER_TRAINING = "images"  # each point has weights of its own, the last one those of the checkpoint
 # The columns that say how a row's pictures were made and measured; figures compare where all these are the same.
-SETTINGS = ("sampler", "steps", "spacing", "guidance_scale", "guidance_interval", "guide", "n", "first_seed")
+SETTINGS = (
+    "sampler",
+    "steps",
+    "spacing",
+    "eps_scale",
+    "guidance_scale",
+    "guidance_interval",
+    "guide",
+    "n",
+    "first_seed",
+)
 SETTINGS += ("sampled_on", "weights", "reference", "classifier")
+LATER = {"eps_scale": "1.0"}  # columns that older tables lack, and what is so in their rows
 FIGURES = {"frechet_distance": "Fréchet distance", "class_agreement": "Class agreement"}
 
 
@@ -90,7 +101,8 @@ def measured_at(folder: Path, weights: Sequence[str], asked: SamplingRequest) ->
         with _readable(folder / TABLES[x]) as rows:
             for row in rows:
                 alike = (row["weights"], row["sampler"], row["spacing"]) == (known, asked.sampler, asked.spacing)
-                if alike and int(row["steps"]) == asked.steps and _guidance(row) == asked.guidance:
+                alike &= (int(row["steps"]), float(row["eps_scale"] or 1)) == (asked.steps, asked.eps_scale)
+                if alike and _guidance(row) == asked.guidance:
                     return row
     return None
 
@@ -106,7 +118,7 @@ def _readable(path: Path) -> Iterator[list[dict[str, str]]]:
     """The rows of a table, none without the file; RequestError if they are not what the block expects of them."""
     try:
         with path.open(newline="", encoding="utf-8") if path.exists() else io.StringIO() as file:
-            rows = list(csv.DictReader(file))
+            rows = [LATER | row for row in csv.DictReader(file)]
         yield rows
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise RequestError(f"{path} is no table of train.curves; measure it again or remove it.") from error

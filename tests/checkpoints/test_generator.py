@@ -11,10 +11,10 @@ from sentences import refused
 from diffdemo import generator as generator_module
 from diffdemo.data.pixels import to_images, to_pixels
 from diffdemo.errors import RequestError
-from diffdemo.generator import Generator
+from diffdemo.generator import EPS_SCALED_UP_TO, Generator
 from diffdemo.loading import load_generator
 from diffdemo.models.unet import UNet
-from diffdemo.process.diffusion import add_noise, eps_from_x0
+from diffdemo.process.diffusion import add_noise, eps_from_x0, rescale_eps
 from diffdemo.process.samplers import SAMPLERS, SeededNoise
 
 # CPU kernels sum in another order when the batch is larger.
@@ -54,6 +54,24 @@ def test_the_checkpoint_says_how_steps_are_spaced_unless_someone_else_does(model
     assert visited == model.diffusion.schedule.timesteps(6, spacing="karras")
     assert [step.t for step in model.denoise(steps=6, spacing="karras")] == visited
     assert [step.t for step in karras.denoise(steps=6, spacing="trailing")] != visited
+
+
+def test_guessed_noise_is_scaled_at_low_noise_levels_by_what_the_checkpoint_says_unless_someone_else_does(model):
+    usual = {"steps": 6, "sampler": "ddim", "guidance_scale": 1}
+    plain, scaled = (list(model.denoise(eps_scale=scale, **usual)) for scale in (None, 1.05))
+    sigma = [float(model.diffusion.schedule.sigma[step.t]) for step in plain]
+    assert min(sigma) < EPS_SCALED_UP_TO < max(sigma)
+    alike = [torch.equal(one.x0, other.x0) for one, other in zip(plain, scaled, strict=True)]
+    assert alike == [level > EPS_SCALED_UP_TO for level in sigma]
+    first = alike.index(False)  # both stand at the same x_t there
+    alpha_bar = torch.tensor(float(model.diffusion.schedule.alpha_bar[plain[first].t]))
+    by_hand = rescale_eps(plain[first].x_t, plain[first].x0, alpha_bar, 1.05)
+    assert (plain[first].x0.abs() < 0.9).any()
+    within = plain[first].x0.abs() < 0.9  # and not at the bounds, which come after it
+    torch.testing.assert_close(scaled[first].x0[within], by_hand.clamp(-1, 1)[within], rtol=0, atol=1e-5)
+    own = Generator(model.network, replace(model.info, defaults=model.info.defaults | {"eps_scale": 1.05}), "cpu")
+    assert np.array_equal(own.sample(**usual), model.sample(eps_scale=1.05, **usual))
+    assert np.array_equal(own.sample(eps_scale=1, **usual), model.sample(**usual))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -198,6 +216,7 @@ def test_the_callers_gradients_are_left_alone(model):
         ({"sampler": "euler"}, "There is no sampler 'euler'; choose one of: ddpm, ddim, dpmpp, heun"),
         ({"guidance_scale": -1}, "guidance must be a number from 0 to 20"),
         ({"guidance_scale": "much"}, "guidance must be a number from 0 to 20"),
+        ({"eps_scale": 2}, "eps_scale must be a number from 0.9 to 1.1, not 2"),
         ({"spacing": "leading"}, "choose one of: trailing, karras"),
         ({"sampler": "heun", "eta": 0.5}, "eta is a setting of the sampler ddim"),
         ({"sampler": "ddim", "eta": 2}, "eta must be a number from 0 to 1"),

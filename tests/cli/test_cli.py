@@ -116,6 +116,7 @@ def test_settings_reach_the_sampler(sample, tmp_path, tiny_checkpoints):
         "--steps 4",
         "--sampler heun --steps 4",
         "--spacing karras --steps 4",
+        "--eps-scale 1.1 --steps 4",
         "--sampler ddim --eta 1",
         "--sampler ddpm --variance large",
     ]

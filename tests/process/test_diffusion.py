@@ -17,6 +17,7 @@ from diffdemo.process.diffusion import (
     add_noise,
     eps_from_x0,
     output_from_x0,
+    rescale_eps,
     scalings,
     timestep_probabilities,
     x0_from_output,
@@ -192,3 +193,13 @@ def test_what_does_not_exist_is_refused_with_a_sentence():
         Diffusion(NoiseSchedule(), weighting="max_snr")
     with refused(RequestError, "uniform, lognormal"):
         Diffusion(NoiseSchedule(), noise_levels="cauchy")
+
+
+@given(x_t=values, x0=values, alpha_bar=alpha_bars, scale=st.floats(0.9, 1.1))
+def test_epsilon_scaling_divides_the_guessed_noise_and_leaves_x_t(x_t, x0, alpha_bar, scale):
+    """Equation 10 of Ning et al. 2024; with the new guess and the new noise the forward process makes the same x_t."""
+    x_t, x0, alpha_bar = double(x_t), double(x0), double(alpha_bar)
+    scaled = rescale_eps(x_t, x0, alpha_bar, scale)
+    eps = eps_from_x0(x_t, x0, alpha_bar) / scale
+    torch.testing.assert_close(add_noise(scaled, eps, alpha_bar), x_t, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(rescale_eps(x_t, x0, alpha_bar, 1.0), x0, rtol=0, atol=0)

@@ -168,6 +168,7 @@ def test_a_weaker_model_must_be_there(tiny_checkpoints):
 
 def test_what_a_checkpoint_is_shown_with_is_what_is_left_out(guided, tmp_path):
     shown = {"steps": 6, "guidance_scale": 3, "guidance_interval": "0.3,5", "guide": "weak-model", "spacing": "karras"}
+    shown["eps_scale"] = 1.02
     folder = install(guided, tmp_path / "shown", **shown)
     model = diffdemo.load(str(folder), device="cpu")
     named = diffdemo.load(str(guided), device="cpu").sample("dog", seeds=[3], sampler="dpmpp", **shown)

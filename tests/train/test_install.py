@@ -21,7 +21,7 @@ from diffdemo.models.classifier import Classifier, ClassifierConfig
 from diffdemo.records.quality_curves import measured_as, measured_at, read_curves, weights_of
 from diffdemo.request import SamplingRequest
 from train import install as script
-from train.curves import COLUMNS
+from train.curves import COLUMNS, Table
 from train.evaluate.report import KEYS, RESULT
 from train.flags import run_app
 from train.install import install
@@ -121,6 +121,21 @@ def test_curves_of_the_fp16_weights_hold_until_there_are_some_of_the_int8_ones(r
     (curve,) = read_curves(target, "steps", *weights)
     assert curve.samplers["ddim"][1] == [4.0] and curve.how["weights"] == weights_of(info.files)
     assert measured_at(target, weights, asked)["frechet_distance"] == "4.0"
+
+
+def test_a_curve_holds_for_runs_whose_noise_is_scaled_as_it_was_measured(run):
+    info = read_info(run)
+    how = {"sampler": "ddim", "steps": 10, "guidance_scale": 2.0, "spacing": "trailing"}
+    weights = weights_of(info.files)
+    assert measured_at(run, [weights], SamplingRequest.of(info, **how))["frechet_distance"] == "3.0"
+    assert measured_at(run, [weights], SamplingRequest.of(info, eps_scale=1.01, **how)) is None
+    table = run / "quality_steps.csv"  # one from before there was such a setting
+    table.write_text(table.read_text().replace("spacing,eps_scale,", "spacing,").replace("trailing,,", "trailing,"))
+    assert "eps_scale" not in table.read_text()
+    assert measured_at(run, [weights], SamplingRequest.of(info, **how))["frechet_distance"] == "3.0"
+    (curve,) = read_curves(run, "steps", weights)
+    assert curve.samplers["ddim"][1] == [3.0]
+    assert Table(table).rows()[0]["eps_scale"] == "1.0"
 
 
 def test_a_classifier_stays_in_fp16_unless_asked(tmp_path):

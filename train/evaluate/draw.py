@@ -44,7 +44,7 @@ class Draw:
     """Which samples: everything that their bits depend on, except for the model.
 
     Attributes:
-        sampler, steps, spacing, guidance: as in `SamplingRequest`, with the checkpoint's defaults filled in.
+        sampler, steps, spacing, guidance, eps_scale: as in `SamplingRequest`, with the checkpoint's defaults filled in.
         seed: of the first picture; picture k has seed + k, and class k of the model's, counted round and round.
     """
 
@@ -52,6 +52,7 @@ class Draw:
     steps: int
     spacing: str
     guidance: Guidance
+    eps_scale: float
     seed: int
 
     @classmethod
@@ -62,7 +63,7 @@ class Draw:
             RequestError: a setting is out of range or unknown. CheckpointError: the model cannot denoise.
         """
         asked = generator.request(seeds=validate.consecutive_seeds(seed, 1), **settings)
-        return cls(asked.sampler, asked.steps, asked.spacing, asked.guidance, asked.seeds[0])
+        return cls(asked.sampler, asked.steps, asked.spacing, asked.guidance, asked.eps_scale, asked.seeds[0])
 
     def identity(self, generator: Generator) -> dict:
         """What makes these samples these samples, for people and for `name`."""
@@ -73,6 +74,7 @@ class Draw:
             "sampler": self.sampler,
             "steps": self.steps,
             "spacing": self.spacing,
+            "eps_scale": self.eps_scale,
             "guidance_scale": self.guidance.scale,
             "guidance_interval": self.guidance.interval_text,
             "guide": self.guidance.guide,
@@ -91,6 +93,7 @@ class Draw:
             sampler=self.sampler,
             steps=self.steps,
             spacing=self.spacing,
+            eps_scale=self.eps_scale,
             guidance_scale=self.guidance.scale,
             guidance_interval=self.guidance.interval_text,
             guide=self.guidance.guide,

@@ -28,6 +28,7 @@ class MeasuringOptions:
     guidance_interval: str | None = of_model("Guide only where low < sigma <= high, such as 0.3,5; all is everywhere.")
     guide: str | None = of_model("What it is guided away from: no-class or weak-model.")
     spacing: str | None = of_model("Of the steps: trailing or karras.")
+    eps_scale: float | None = of_model("What guessed noise is divided by, 0.9 to 1.1.")
     seed: int = flag(0, "Of the first picture; picture k has this seed + k.")
     reference: str = flag("train", "What to measure against: train or test pictures.")
     classifier: Path | None = flag(None, "Folder of the classifier's checkpoint.", "the shipped one")
@@ -56,4 +57,5 @@ class MeasuringOptions:
 
     def sampling(self) -> dict[str, object]:
         """The settings of `Draw.of` among these."""
-        return {"spacing": self.spacing, "guidance_interval": self.guidance_interval, "guide": self.guide}
+        how = {"spacing": self.spacing, "eps_scale": self.eps_scale}
+        return how | {"guidance_interval": self.guidance_interval, "guide": self.guide}

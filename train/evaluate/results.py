@@ -17,6 +17,7 @@ from diffdemo.description import CheckpointInfo
 from diffdemo.errors import TrainingError
 from diffdemo.process.guidance import NO_CLASS, Guidance, parse_interval
 from diffdemo.process.names import SAMPLER_NAMES, SAMPLER_TITLES
+from diffdemo.records.measured import spaced
 from diffdemo.records.quality_curves import TABLES, measured_as
 from diffdemo.records.tables import markdown
 from train.evaluate.report import RESULT
@@ -94,7 +95,7 @@ def _quality(root: Path) -> str:
     for (_, n), group in alike:
         for key, result in group:
             drawn = result["drawn"]
-            how = f"{SAMPLER_TITLES[drawn['sampler']]}, {drawn['steps']} ({drawn['spacing']}), {_guidance(drawn)}"
+            how = f"{SAMPLER_TITLES[drawn['sampler']]}, {drawn['steps']} ({spaced(drawn)}), {_guidance(drawn)}"
             nfe = f"{drawn['nfe']}" if "nfe" in drawn else ""
             rows.append((f"`{key}`", how, nfe, f"{n:,}", *_figures(result["figures"])))
         floor = result["floor"]
@@ -111,7 +112,7 @@ def _ways_of_guiding(root: Path) -> str:
             agreement = _percent(float(row["class_agreement"])) if row["class_agreement"] else ""
             figures = (f"{float(row[name]):.2f}" for name in ("frechet_distance", "precision", "recall"))
             seconds = f"{float(row['seconds']) / int(row['n']):.2f}"
-            how = f"{row['steps']} ({row['spacing']})"
+            how = f"{row['steps']} ({spaced(row)})"
             rows.append((f"`{key}`", _guidance(row), how, row["nfe"], seconds, row["n"], *figures, agreement))
     head = ("model", "guidance", "steps", "evaluations", "s a picture", "n", "Fréchet distance", "precision", "recall")
     return markdown((*head, "class agreement"), rows, numbers=range(3, 10))
@@ -119,12 +120,12 @@ def _ways_of_guiding(root: Path) -> str:
 
 def _over_steps(root: Path) -> str:
     """Fréchet distances over steps, a line for each model and sampler."""
-    return _curve(root, "steps", lambda row: (SAMPLER_TITLES[row["sampler"]], row["spacing"], _guidance(row)))
+    return _curve(root, "steps", lambda row: (SAMPLER_TITLES[row["sampler"]], spaced(row), _guidance(row)))
 
 
 def _over_guidance(root: Path) -> str:
     """Fréchet distances over the guidance scale."""
-    return _curve(root, "guidance_scale", lambda row: (f"{row['steps']} steps", row["spacing"], _where(row)))
+    return _curve(root, "guidance_scale", lambda row: (f"{row['steps']} steps", spaced(row), _where(row)))
 
 
 def _curve(root: Path, x: str, named: Callable[[dict], tuple[str, ...]]) -> str:

@@ -4,6 +4,7 @@ import gradio as gr
 import numpy as np
 
 from diffdemo.process.names import SAMPLER_TITLES
+from diffdemo.records.measured import spaced
 from diffdemo.records.quality_curves import FIGURES, LABELS
 from diffdemo.records.tables import plain
 from diffdemo.ui.components.curves import Series, curves, plot
@@ -57,7 +58,7 @@ def _in_words(label: str, how: dict[str, str]) -> str:
     parts = [f"{int(how['n']):,} pictures a point, from seed {how['first_seed']}, on {how['sampled_on']}"]
     if how.get("steps"):
         parts.append(f"{how['steps']} steps")
-    parts.append(f"{how['spacing']} spacing")
+    parts.append(f"{spaced(how)} spacing")
     if how.get("guidance_scale"):
         parts.append(f"guidance {how['guidance_scale']}")
     parts.append(f"against the data set ({how['reference']}) in the features of the classifier ({how['classifier']})")

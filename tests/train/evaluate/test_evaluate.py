@@ -44,6 +44,7 @@ def test_a_model_of_two_classes_is_measured_against_these_and_twice_alike(run, a
             "sampler": "dpmpp",
             "steps": 2,
             "spacing": "trailing",
+            "eps_scale": 1.0,
             "guidance_scale": 2.0,
             "guidance_interval": "all",
             "guide": "no-class",
