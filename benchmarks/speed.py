@@ -49,13 +49,8 @@ def against_diffusers(ours: dict[str, Generator], theirs: Generator, batches: li
         pipeline = Pipeline(unet, scheduler(sampler, theirs.diffusion.schedule))
         for batch in batches:
             seeds, drawn = list(range(batch)), {}
-            settings = {
-                "seeds": seeds,
-                "steps": STEPS,
-                "sampler": sampler,
-                "guidance_scale": 1,
-                "spacing": "trailing",
-            } | {"eps_scale": 1}
+            settings = {"seeds": seeds, "steps": STEPS, "sampler": sampler, "spacing": "trailing"}
+            settings |= {"guidance_scale": 1, "eps_scale": 1}
             ways = {"diffusers": lambda p=pipeline, s=seeds, d=drawn: d.update(diffusers=p(s, STEPS))}
             for name, generator in ours.items():
                 ways[name] = lambda g=generator, n=name, s=settings, d=drawn: d.update({n: g.sample(class_name, **s)})

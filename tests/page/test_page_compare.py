@@ -1,5 +1,7 @@
 """The Compare tab in a real browser: more than two runs, and a closer look at any two."""
 
+import json
+
 import numpy as np
 from page_helpers import choose, drawn, fill, open_compare, pictures, run
 from playwright.sync_api import Locator, Page, Route, expect
@@ -137,7 +139,13 @@ def test_stop_ends_a_sweep(open_page):
     fill(page, A_Steps=1000, Images=1)
     page.get_by_role("button", name="Sweep samplers").click()
     page.locator("#compare-sweep canvas").first.wait_for()
+    begun = []  # by which component, for each event
+    page.on("request", lambda request: begun.append(json.loads(request.post_data or "{}").get("trigger_id")))
     page.get_by_role("button", name="Stop").locator("visible=true").click()
+    page.wait_for_timeout(500)
+    # One event for all that the tab can run: of several, the later ones would end what had been begun meanwhile.
+    begun = [trigger for trigger in begun if trigger is not None]
+    assert begun.count(begun[0]) == 1
     fill(page, A_Steps=2, B_Steps=2)
     run(page, "compare")
     assert page.locator("#compare-sweep tr").count() < 5
