@@ -72,7 +72,7 @@ def rescale_eps(x_t: Tensor, x0: Tensor, alpha_bar: Tensor, scale: float) -> Ten
     """The guess of x0, shaped like x_t, whose noise is that of `x0` over `scale`: epsilon scaling (exposure bias).
 
     In training a network sees noise added to real pictures, in a run what it has made itself, and there it guesses too
-    much noise. Ning et al. 2024, https://arxiv.org/abs/2308.15321, equation 10, divide what it guesses by a constant
+    much noise. Ning et al. 2024, https://arxiv.org/abs/2308.15321, therefore divide what it guesses by a constant
     a little above 1. In x0 that is
 
         x0' = x0 + (1 - 1 / scale) * sigma * eps,  sigma = sqrt((1 - alpha_bar) / alpha_bar)

@@ -197,7 +197,7 @@ def test_what_does_not_exist_is_refused_with_a_sentence():
 
 @given(x_t=values, x0=values, alpha_bar=alpha_bars, scale=st.floats(0.9, 1.1))
 def test_epsilon_scaling_divides_the_guessed_noise_and_leaves_x_t(x_t, x0, alpha_bar, scale):
-    """Equation 10 of Ning et al. 2024; with the new guess and the new noise the forward process makes the same x_t."""
+    """As in Ning et al. 2024; with the new guess and the new noise the forward process makes the same x_t."""
     x_t, x0, alpha_bar = double(x_t), double(x0), double(alpha_bar)
     scaled = rescale_eps(x_t, x0, alpha_bar, scale)
     eps = eps_from_x0(x_t, x0, alpha_bar) / scale
